@@ -1,0 +1,82 @@
+"""The checked architecture: what a spec means once every name, value and shape is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from archdsl.diagnostics import Diagnostic, Span
+from archdsl.features import Feature, Word
+from archdsl.graph.node import Node, Origin
+from archdsl.ops import Op
+
+Values = tuple[tuple[str, str, Origin], ...]
+"""Names with their values as text of the language and where each came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage: a change of map or width, then its blocks.
+
+    Args:
+        name: as written.
+        input: what enters, before the downsample.
+        feature: what the blocks receive and return, for the whole map.
+        blocks: the blocks with repeats expanded; within windows their shapes are those of one window.
+        downsample: what stands before the blocks, if anything.
+        within: the operator `windowed` that cuts the stage once for all its blocks, or None.
+        settings: settings of the stage.
+    """
+
+    name: str
+    input: Feature
+    feature: Feature
+    blocks: tuple[Node, ...]
+    downsample: Node | None = None
+    within: Op | None = None
+    settings: Values = field(default=(), compare=False)
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A checked architecture. Immutable; everything it can tell is computed without torch.
+
+    Args:
+        name: of the arch or variant loaded.
+        image: (height, width) in pixels.
+        channels: of the image.
+        classes: of the head; 0 for features only.
+        stem: from the image to the first stage.
+        stages: in order.
+        head: from the last stage to the logits; None where `head = none`.
+        init: the named recipe for initial weights.
+        drop_path: the rate at the last block; it grows linearly from 0 at the first.
+        parameters: of the arch.
+        settings: of the arch.
+        warnings: what the check found that is no error.
+    """
+
+    name: str
+    image: tuple[int, int]
+    channels: int
+    classes: int
+    stem: Node
+    stages: tuple[Stage, ...]
+    head: Node | None
+    init: Word
+    drop_path: float
+    parameters: Values = field(default=(), compare=False)
+    settings: Values = field(default=(), compare=False)
+    warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
+
+    def top(self) -> Iterator[tuple[str, Node]]:
+        """Every top node with its path: `stem`, `stages.s1.downsample`, `stages.s1.blocks.0`, ..., `head`."""
+        yield "stem", self.stem
+        for stage in self.stages:
+            if stage.downsample is not None:
+                yield f"stages.{stage.name}.downsample", stage.downsample
+            for index, block in enumerate(stage.blocks):
+                yield f"stages.{stage.name}.blocks.{index}", block
+        if self.head is not None:
+            yield "head", self.head

@@ -1,0 +1,99 @@
+"""The value that modules pass on, and how extra tokens are taken out of the sequence and put back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from archdsl.features import Extra, segments
+
+
+class Stream(NamedTuple):
+    """Tokens with what is known about their places.
+
+    Args:
+        x: (B, T, C), the patches row by row with the extra tokens in their places; B counts windows too.
+        grid: (H, W), (tokens,) or () as in `Feature`; at run time, so that other image sizes work.
+        extras: as in `Feature`.
+        regions: (windows, T) integers under shifted windows: tokens of different regions do not see each other.
+    """
+
+    x: Tensor
+    grid: tuple[int, ...]
+    extras: tuple[Extra, ...] = ()
+    regions: Tensor | None = None
+
+    @property
+    def patches(self) -> int:
+        """Number of places in the grid."""
+        n = 1
+        for g in self.grid:
+            n *= g
+        return n
+
+    def with_x(self, x: Tensor) -> Stream:
+        """The same places with other values (B, T, C')."""
+        return Stream(x, self.grid, self.extras, self.regions)
+
+    def take_apart(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The patches (B, N, C) row by row, and every extra's tokens (B, n, C)."""
+        if not self.extras:
+            return self.x, ()
+        patches: list[Tensor] = []
+        extras: list[list[Tensor]] = [[] for _ in self.extras]
+        at = 0
+        for extra, start, stop in segments(self.patches, self.extras):
+            run = self.x[:, at : at + stop - start]
+            (patches if extra < 0 else extras[extra]).append(run)
+            at += stop - start
+        return _cat(patches), tuple(_cat(e) for e in extras)
+
+    def to_map(self) -> Tensor:
+        """The patches as (B, C, H, W), without a copy where there are no extras."""
+        patches, _ = self.take_apart()
+        h, w = self.grid
+        return patches.unflatten(1, (h, w)).permute(0, 3, 1, 2)
+
+
+def put_together(
+    patches: Tensor, extras: tuple[Tensor, ...], grid: tuple[int, ...], kinds: tuple[Extra, ...]
+) -> Stream:
+    """The reverse of `Stream.take_apart`: patches (B, N, C) and extras (B, n, C) as one sequence."""
+    if not kinds:
+        return Stream(patches, grid)
+    n = 1
+    for g in grid:
+        n *= g
+    runs = [patches[:, a:b] if e < 0 else extras[e][:, a:b] for e, a, b in segments(n, kinds)]
+    return Stream(torch.cat(runs, dim=1), grid, kinds)
+
+
+def from_map(image: Tensor) -> Stream:
+    """A map (B, C, H, W) as a stream without extras."""
+    h, w = image.shape[-2:]
+    return Stream(image.permute(0, 2, 3, 1).flatten(1, 2), (h, w))
+
+
+def _cat(runs: list[Tensor]) -> Tensor:
+    return runs[0] if len(runs) == 1 else torch.cat(runs, dim=1)
+
+
+class StreamModule(nn.Module):
+    """A module that looks at places: `forward(Stream) -> Stream`.
+
+    Modules that are none take and return tokens (B, T, C) alone; `run` serves both.
+    """
+
+    def forward(self, s: Stream) -> Stream:
+        """Overridden by every operator."""
+        raise NotImplementedError
+
+
+def run(module: nn.Module, s: Stream) -> Stream:
+    """Applies a module of either kind."""
+    if isinstance(module, StreamModule):
+        out: Stream = module(s)
+        return out
+    return s.with_x(module(s.x))

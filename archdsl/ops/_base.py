@@ -1,0 +1,151 @@
+"""What an operator declares: its parameters, its shape rule, its exact costs and its source. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from archdsl.features import Feature
+
+Infer = Callable[[Feature], Feature]
+"""A part of a combinator, seen by its shape rule: call it with what it receives, get what it returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Macs:
+    """Multiply-accumulates of one image, by class of operator.
+
+    `linear`, `conv` and `attention` (all products of two activations) are what PyTorch's FLOP counter sees, halved.
+    `scan` is the scans' documented formula, kept apart.
+    """
+
+    linear: int = 0
+    conv: int = 0
+    attention: int = 0
+    scan: int = 0
+
+    @property
+    def total(self) -> int:
+        """Everything but the scans."""
+        return self.linear + self.conv + self.attention
+
+    def __add__(self, other: Macs) -> Macs:
+        return Macs(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Macs)))
+
+    def __mul__(self, times: int) -> Macs:
+        return Macs(*(getattr(self, f.name) * times for f in fields(Macs)))
+
+
+class ShapeError(Exception):
+    """Raised by a shape rule; becomes a diagnostic that points at the argument or the call.
+
+    Args:
+        code: an E3 code.
+        message: one line, what is wrong.
+        label: what stands at the caret ("12 does not divide 14").
+        parameter: the parameter whose argument is at fault, if one is.
+        notes, help: as in a diagnostic.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        label: str = "",
+        parameter: str | None = None,
+        notes: Sequence[str] = (),
+        help: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.label = label
+        self.parameter = parameter
+        self.notes = tuple(notes)
+        self.help = help
+
+
+@dataclass(frozen=True, slots=True)
+class PartParameter:
+    """A parameter of an operator that takes a network: `inner` of `routed(inner, order, merge)`.
+
+    Args:
+        name: its name in calls.
+        default: text of the language taken where the call gives none and no setting of that name exists
+            (None: it has to be given).
+        variadic: takes every positional argument (`split(a, b, merge = add)`).
+    """
+
+    name: str
+    default: str | None = None
+    variadic: bool = False
+
+
+class Op(BaseModel):
+    """A primitive or a combinator: one subclass, one file, one name of the language.
+
+    The fields are the parameters, in positional order; parts without a default come before them, parts with a
+    default after them. Field types come from `archdsl.ops._types`.
+    A subclass overrides `infer`, and what it has of `params`, `macs`, `arguments`, `resolved`, `vanishes`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    """The paper and equation, or the definition in PyTorch, that this operator follows."""
+    module: ClassVar[str]
+    """Where its module is: `package.file:Class`; imported only when something is built."""
+    parts: ClassVar[tuple[PartParameter, ...]] = ()
+    sequence: ClassVar[bool] = False
+    """The one part is a chain that runs inside (residual, partial, windowed): its elements become the node's parts."""
+    ambient: ClassVar[frozenset[str]] = frozenset()
+    """Fields that reach every depth without being passed: of `dim`, `eps`, `drop_path`, `layer_scale`."""
+    training_only: ClassVar[frozenset[str]] = frozenset()
+    """Fields that do not change the function computed (left out of the digest)."""
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The shape that comes out for the shape `x` that goes in; calls every part it uses.
+
+        A part that is called several times is built several times, with weights of its own each time.
+        Raises ShapeError where `x` does not fit.
+        """
+        raise NotImplementedError
+
+    def resolved(self, x: Feature) -> Self:
+        """The same operator with what depended on its input written out (`same`, computed defaults)."""
+        return self
+
+    def params(self, x: Feature, y: Feature) -> int:
+        """Trainable parameters of the operator itself, parts not counted."""
+        return 0
+
+    def macs(self, x: Feature, y: Feature) -> Macs:
+        """Multiply-accumulates of the operator itself for one window or image, parts not counted."""
+        return Macs()
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """Keyword arguments of the module's constructor: plain Python values. Parts are given as `parts`."""
+        return {}
+
+    def vanishes(self, x: Feature) -> bool:
+        """Whether the operator does nothing with these settings and is left out (`layer_scale = off`)."""
+        return False
+
+    def part_names(self, written: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of the parts that were built, from the names as written; made unique by whoever asks."""
+        return written
+
+
+def unique(names: Sequence[str]) -> tuple[str, ...]:
+    """The names with `_2`, `_3` ... behind those that stood before."""
+    seen: dict[str, int] = {}
+    out: list[str] = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return tuple(out)

@@ -1,0 +1,170 @@
+"""Types of parameters: how a value of the language becomes a value of Python, and which values are allowed.
+
+Values of the language arrive as: Fraction (numbers), bool, None, str, Word (bare names, calls of words), `SAME`,
+tuple (lists). A ValueError raised here becomes a diagnostic at the argument, so its text is written for users.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from archdsl.features import Order, Word
+
+MAX_WIDTH = 1_000_000
+MAX_COUNT = 1_000_000
+
+
+class SameType:
+    """The type of `SAME`: an output as wide as the input."""
+
+    def __repr__(self) -> str:
+        return "same"
+
+
+SAME = SameType()
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, Fraction):
+        if value.denominator != 1:
+            raise ValueError(f"expected a whole number, found {float(value):g}")
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"expected a whole number, found {describe(value)}")
+    return value
+
+
+def _floored(value: object) -> object:
+    return floor(value) if isinstance(value, Fraction | float) else _exact(value)
+
+
+def _width_or_same(value: object) -> object:
+    if value is SAME or (isinstance(value, str) and value == "same"):
+        return "same"
+    return _floored(value)
+
+
+def _real(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, Fraction | int | float):
+        raise ValueError(f"expected a number, found {describe(value)}")
+    return float(value)
+
+
+def _flag(value: object) -> object:
+    if not isinstance(value, bool):
+        raise ValueError(f"expected on or off, found {describe(value)}")
+    return value
+
+
+def word(value: object) -> object:
+    """A bare word as the str that `Literal` fields compare with; other values unchanged."""
+    return value.name if isinstance(value, Word) and not value.args and not value.kwargs else value
+
+
+def _orders(value: object) -> object:
+    if isinstance(value, tuple) and value and all(isinstance(v, Order) for v in value):
+        return value
+    return orders(value)
+
+
+def _order(value: object) -> Order:
+    if isinstance(value, str):
+        value = Word(value)
+    if isinstance(value, Word):
+        if value.name in ("rows", "columns", "snake") and not value.args and not value.kwargs:
+            return Order(value.name)
+        if value.name == "local" and len(value.args) == 1 and not value.kwargs:
+            size = _exact(value.args[0])
+            if not isinstance(size, int) or not 1 <= size <= 4096:
+                raise ValueError("local(k) takes a window side from 1 to 4096")
+            return Order("local", size=size)
+        if value.name == "reverse" and len(value.args) == 1 and not value.kwargs:
+            inner = _order(value.args[0])
+            return inner._replace(reverse=not inner.reverse)
+    raise ValueError(f"expected an order (rows, columns, snake, local(k), reverse(order)), found {describe(value)}")
+
+
+SHORT_ORDERS = {
+    "forward": (Order("rows"),),
+    "backward": (Order("rows", True),),
+    "both": (Order("rows"), Order("rows", True)),
+    "cross": (Order("rows"), Order("columns"), Order("rows", True), Order("columns", True)),
+}
+
+
+def orders(value: object) -> tuple[Order, ...]:
+    """A value of the language as a list of orders.
+
+    Raises:
+        ValueError: where it is none, with what was expected.
+    """
+    name = value.name if isinstance(value, Word) and not value.args else value
+    if isinstance(name, str) and name in SHORT_ORDERS:
+        return SHORT_ORDERS[name]
+    if isinstance(value, tuple | list):
+        if not 1 <= len(value) <= 64:
+            raise ValueError("a list of orders has 1 to 64 of them")
+        return tuple(o for v in value for o in orders(v))
+    try:
+        return (_order(value),)
+    except ValueError:
+        raise ValueError(
+            "expected forward, backward, both, cross, an order (rows, columns, snake, local(k), reverse(order)) "
+            f"or a list of orders, found {describe(value)}"
+        ) from None
+
+
+def describe(value: object) -> str:
+    """A value in the words of the language, for messages."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "none"
+    if isinstance(value, Fraction | int | float):
+        return f"{float(value):g}" if float(value) != int(value) else str(int(value))
+    if isinstance(value, Word):
+        return f"`{value}`"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple | list):
+        return "a list"
+    return str(value)
+
+
+Count = Annotated[int, BeforeValidator(_exact), Field(ge=1, le=MAX_COUNT)]
+"""A whole number from 1."""
+Natural = Annotated[int, BeforeValidator(_exact), Field(ge=0, le=MAX_COUNT)]
+"""A whole number from 0."""
+Kernel = Annotated[int, BeforeValidator(_exact), Field(ge=1, le=1023)]
+"""Side of a convolution."""
+Width = Annotated[int, BeforeValidator(_floored), Field(ge=1, le=MAX_WIDTH)]
+"""Channels; a fraction is floored."""
+WidthOrSame = Annotated[int | Literal["same"], BeforeValidator(_width_or_same)]
+"""Output channels, `same` for as many as come in; bounds are checked by the shape rule (`resolve_width`)."""
+Real = Annotated[float, BeforeValidator(_real)]
+"""Any number."""
+Positive = Annotated[float, BeforeValidator(_real), Field(gt=0, le=1e6)]
+"""A number over 0."""
+Rate = Annotated[float, BeforeValidator(_real), Field(ge=0, lt=1)]
+"""A probability below 1."""
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""`on` or `off`."""
+Orders = Annotated[
+    tuple[Order, ...], BeforeValidator(_orders), PlainSerializer(lambda v: [list(o) for o in v], when_used="json")
+]
+"""Scan orders, see `orders`."""
+
+
+def choices(annotation: Any) -> tuple[str, ...]:
+    """The words that a field of this type takes: of `Literal`, also inside `Annotated` and unions."""
+    if get_origin(annotation) is Literal:
+        return tuple(a for a in get_args(annotation) if isinstance(a, str) and a != "same")
+    found: list[str] = []
+    for inner in get_args(annotation):
+        if not isinstance(inner, str):
+            found += choices(inner)
+    return tuple(dict.fromkeys(found))

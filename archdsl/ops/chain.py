@@ -1,0 +1,27 @@
+"""Operators one behind the other."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op, PartParameter
+
+
+class Chain(Op):
+    """`a -> b -> c`: each part receives what the one before it returns.
+
+    It is what a pipeline of the language becomes; nobody writes its name.
+    """
+
+    name: ClassVar[str] = "chain"
+    source: ClassVar[str] = "function composition"
+    module: ClassVar[str] = "archdsl.nn.chain:Chain"
+    parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("parts", variadic=True),)
+    sequence: ClassVar[bool] = True
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The last part's output."""
+        for part in parts:
+            x = part(x)
+        return x

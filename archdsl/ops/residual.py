@@ -1,0 +1,31 @@
+"""A branch added to its input."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
+
+
+class Residual(Op):
+    """`residual(inner)`: x + inner(x). `inner` keeps the shape."""
+
+    name: ClassVar[str] = "residual"
+    source: ClassVar[str] = "He et al., arXiv 1512.03385, eq. 1"
+    module: ClassVar[str] = "archdsl.nn.residual:Residual"
+    parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("inner"),)
+    sequence: ClassVar[bool] = True
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The input's shape."""
+        (inner,) = parts
+        y = inner(x)
+        if y != x:
+            raise ShapeError(
+                "E307",
+                "a residual branch changes the shape",
+                label=f"receives {x}, returns {y}",
+                help="let the branch end at the width and size it starts with",
+            )
+        return x
