@@ -18,7 +18,7 @@ class Extra(NamedTuple):
     """
 
     kind: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     at: str
 
 

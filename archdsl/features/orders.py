@@ -10,7 +10,7 @@ class Order(NamedTuple):
     """One route through a grid.
 
     Args:
-        path: `rows`, `columns`, `snake` (rows, every second one read backwards) or `local` (window by window).
+        path: `rows`, `columns`, `snake` (rows, every second one backwards) or `local` (window by window).
         reverse: read the whole sequence, extra tokens included, from its end.
         size: side of the windows of `local`.
     """

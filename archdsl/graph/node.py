@@ -44,11 +44,11 @@ class Node:
 
     Args:
         op: the operator, its parameters resolved.
-        name: as written where it stands (`norm`, `mixing`, `linear`); `names()` of the parent makes it unique.
+        name: as written where it stands (`norm`, `mixing`); `names()` of the parent makes it unique.
         input, output: shapes for one image (or one window, see `Feature.windows`).
         parts: what stands inside, in order of use; the elements of the chain for a sequence.
-        calls: the calls that led here, outermost first (`mamba`, `gated`); empty for what nobody called by name.
-        share: nodes with the same key within one architecture have one set of weights (`shared`); '' for none.
+        calls: the calls that led here, outermost first (`mamba`, `gated`); empty where nobody called by name.
+        share: nodes of one architecture with the same key have one set of weights (`shared`); '' for none.
         span: the text it comes from.
     """
 

@@ -1,4 +1,4 @@
-"""The syntax tree: a frozen dataclass for every construct, named like its grammar rule, each with its span."""
+"""The syntax tree: a frozen dataclass for every construct, named like its rule, with its span."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ class Node:
     """Anything in the tree. Spans take no part in comparison: equal trees are equal texts up to layout."""
 
     span: Span = field(compare=False, repr=False)
-
-
-# --- expressions ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +196,6 @@ Expr = (
     | Parens | Pipeline | Range | Compare | Logic | Not
 )
 Condition = Expr
-
-
-# --- statements ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

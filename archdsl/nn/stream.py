@@ -17,7 +17,7 @@ class Stream(NamedTuple):
         x: (B, T, C), the patches row by row with the extra tokens in their places; B counts windows too.
         grid: (H, W), (tokens,) or () as in `Feature`; at run time, so that other image sizes work.
         extras: as in `Feature`.
-        regions: (windows, T) integers under shifted windows: tokens of different regions do not see each other.
+        regions: (windows, T) integers under shifted windows: different regions do not see each other.
     """
 
     x: Tensor
@@ -54,7 +54,7 @@ class Stream(NamedTuple):
         """The patches as (B, C, H, W), without a copy where there are no extras."""
         patches, _ = self.take_apart()
         h, w = self.grid
-        return patches.unflatten(1, (h, w)).permute(0, 3, 1, 2)
+        return patches.reshape(patches.shape[0], h, w, -1).permute(0, 3, 1, 2)
 
 
 def put_together(

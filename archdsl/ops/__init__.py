@@ -1,7 +1,7 @@
 """The primitives and combinators of the language, found by name: a name is a file of this package.
 
-An outsider adds one through an entry point of the group `archdsl.ops`, named like the operator, that points at its
-`Op` subclass.
+An outsider adds one through an entry point of the group `archdsl.ops`, named like the operator, that points
+at its `Op` subclass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an operator declares: its parameters, its shape rule, its exact costs and its source. No torch here."""
+"""What an operator declares: parameters, shape rule, exact costs and source. No torch here."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Infer = Callable[[Feature], Feature]
 class Macs:
     """Multiply-accumulates of one image, by class of operator.
 
-    `linear`, `conv` and `attention` (all products of two activations) are what PyTorch's FLOP counter sees, halved.
-    `scan` is the scans' documented formula, kept apart.
+    `linear`, `conv` and `attention` (all products of two activations) are what PyTorch's FLOP counter sees,
+    halved. `scan` is the scans' documented formula, kept apart.
     """
 
     linear: int = 0
@@ -102,7 +102,7 @@ class Op(BaseModel):
     """Where its module is: `package.file:Class`; imported only when something is built."""
     parts: ClassVar[tuple[PartParameter, ...]] = ()
     sequence: ClassVar[bool] = False
-    """The one part is a chain that runs inside (residual, partial, windowed): its elements become the node's parts."""
+    """The one part is a chain that runs inside (residual, partial): its elements become the node's parts."""
     ambient: ClassVar[frozenset[str]] = frozenset()
     """Fields that reach every depth without being passed: of `dim`, `eps`, `drop_path`, `layer_scale`."""
     training_only: ClassVar[frozenset[str]] = frozenset()

@@ -1,7 +1,8 @@
 """Types of parameters: how a value of the language becomes a value of Python, and which values are allowed.
 
-Values of the language arrive as: Fraction (numbers), bool, None, str, Word (bare names, calls of words), `SAME`,
-tuple (lists). A ValueError raised here becomes a diagnostic at the argument, so its text is written for users.
+Values of the language arrive as: Fraction (numbers), bool, None, str, Word (bare names, calls of words),
+`SAME`, tuple (lists). A ValueError raised here becomes a diagnostic at the argument, so its text is
+written for users.
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ def _orders(value: object) -> object:
     return orders(value)
 
 
+def _listed(orders: tuple[Order, ...]) -> list[list[object]]:
+    return [list(o) for o in orders]
+
+
 def _order(value: object) -> Order:
     if isinstance(value, str):
         value = Word(value)
@@ -85,7 +90,9 @@ def _order(value: object) -> Order:
         if value.name == "reverse" and len(value.args) == 1 and not value.kwargs:
             inner = _order(value.args[0])
             return inner._replace(reverse=not inner.reverse)
-    raise ValueError(f"expected an order (rows, columns, snake, local(k), reverse(order)), found {describe(value)}")
+    raise ValueError(
+        f"expected an order (rows, columns, snake, local(k), reverse(order)), found {describe(value)}"
+    )
 
 
 SHORT_ORDERS = {
@@ -113,7 +120,8 @@ def orders(value: object) -> tuple[Order, ...]:
         return (_order(value),)
     except ValueError:
         raise ValueError(
-            "expected forward, backward, both, cross, an order (rows, columns, snake, local(k), reverse(order)) "
+            "expected forward, backward, both, cross, "
+            "an order (rows, columns, snake, local(k), reverse(order)) "
             f"or a list of orders, found {describe(value)}"
         ) from None
 
@@ -153,9 +161,7 @@ Rate = Annotated[float, BeforeValidator(_real), Field(ge=0, lt=1)]
 """A probability below 1."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
 """`on` or `off`."""
-Orders = Annotated[
-    tuple[Order, ...], BeforeValidator(_orders), PlainSerializer(lambda v: [list(o) for o in v], when_used="json")
-]
+Orders = Annotated[tuple[Order, ...], BeforeValidator(_orders), PlainSerializer(_listed, when_used="json")]
 """Scan orders, see `orders`."""
 
 
