@@ -1,0 +1,68 @@
+# Two commands on a fresh machine: `make demo` and `make test`. All that is needed is Python 3.11 with pip and venv.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PHOTO  := docs/images/grace_hopper.jpg
+JOBS   ?= 2
+
+export OMP_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check fmt bench clean
+
+help:
+	@echo "make demo      build Mamba-R and run it on a photograph"
+	@echo "make test      the quick tests (under 12 minutes on 2 cores)"
+	@echo "make test-all  every test, the slow ones too"
+	@echo "make check     linter, types, specs"
+	@echo "make fmt       format code and specs"
+	@echo "make bench     measure"
+	@echo "make clean     remove the environment and what was built"
+
+# The environment: exact versions, installed once; no network afterwards.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "archdsl needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) (once; downloads about 3 GB, most of it PyTorch)"
+	@$(PYTHON) -m venv $(VENV)
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --progress-bar off -e '.[dev]' 2>&1 \
+	  | tee $(VENV)/install.log \
+	  | awk '/^ +(Downloading|Using cached)/ || /^Installing/ { sub(/:.*/, ""); print; fflush() }' \
+	  || { tail -n 20 $(VENV)/install.log; exit 1; }
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/archdsl check specs/*.arch
+	@$(BIN)/archdsl cost specs/hybrid.arch
+	@$(BIN)/archdsl build specs/mamba_r.arch --input $(PHOTO)
+
+test: $(READY)
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+test-all: $(READY)
+	@$(BIN)/python -m pytest -n $(JOBS)
+
+check: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/archdsl check specs/*.arch specs/ablations/*.arch
+	@$(BIN)/archdsl fmt --check specs/*.arch specs/ablations/*.arch
+
+fmt: $(READY)
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+	@$(BIN)/archdsl fmt specs/*.arch specs/ablations/*.arch
+
+bench: $(READY)
+	@$(BIN)/python tests/bench/measure.py
+
+clean:
+	rm -rf $(VENV) build dist demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
