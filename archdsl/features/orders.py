@@ -21,9 +21,10 @@ class Order(NamedTuple):
 
     @property
     def label(self) -> str:
-        """A readable name of the route, also the name of its weights."""
-        if self.path == "rows":
-            return "backward" if self.reverse else "forward"
+        """A readable name of the route, also the name of its weights.
+
+        No word that a torch module has as an attribute, such as `forward`.
+        """
         name = f"{self.path}{self.size or ''}"
         return f"{name}_reverse" if self.reverse else name
 
