@@ -194,7 +194,7 @@ class Not(Node):
 Expr = (
     Number | String | Name | Constant | Same | List | Call | Index | Slice | Member | Unary | Binary | Repeat
     | Parens | Pipeline | Range | Compare | Logic | Not
-)
+)  # fmt: skip
 Condition = Expr
 
 
