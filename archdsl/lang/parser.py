@@ -1,0 +1,57 @@
+"""From text to tree."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from lark import Token
+from lark.exceptions import UnexpectedToken
+
+from archdsl.diagnostics import Diagnostic, DiagnosticError, Source
+from archdsl.lang import tree as t
+from archdsl.lang.build import BUILD, as_path
+from archdsl.lang.grammar import start
+from archdsl.lang.layout import layout
+from archdsl.lang.text import check_text
+
+
+def parse(source: Source) -> t.File:
+    """The tree of an `.arch` file.
+
+    Raises:
+        DiagnosticError: with every E1 mistake of the text.
+    """
+    return cast(t.File, _parse("file", source))
+
+
+def parse_expression(source: Source) -> t.Expr:
+    """The tree of a single value, `24 x scan(order = both)`; newlines are space.
+
+    Raises:
+        DiagnosticError: with the E1 mistakes of the text.
+    """
+    return cast(t.Expr, _parse("value", source))
+
+
+def parse_path(source: Source) -> t.Path:
+    """A path, `s3.blocks[2].state`.
+
+    Raises:
+        DiagnosticError: with the E1 mistakes of the text.
+    """
+    return as_path(parse_expression(source))
+
+
+def _parse(rule: str, source: Source) -> t.Node:
+    check_text(source)
+    with BUILD.lock:
+        BUILD.source = source
+        parser, tokens = start(rule, source.text)
+        try:
+            for token in layout(tokens, enclosed=rule != "file"):
+                parser.feed_token(token)
+            return cast(t.Node, parser.feed_eof())  # type: ignore[no-untyped-call]
+        except UnexpectedToken as error:
+            token = cast(Token, error.token)
+            span = BUILD.span(token, token)
+            raise DiagnosticError(Diagnostic("E101", f"unexpected {token!r}", span)) from None
