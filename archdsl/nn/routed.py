@@ -1,0 +1,125 @@
+"""The same network over several readings of the sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from archdsl.features import Extra, Order
+from archdsl.nn.stream import Stream, StreamModule, put_together, run
+
+
+class Routed(StreamModule):
+    """Runs one part along each route, puts the results back in place and merges them.
+
+    Args:
+        order: the routes; a part for each.
+        merge: `mean` or `add`.
+        grid, extras: places of the tokens the indices are kept for; other grids are indexed when they come.
+        parts: the networks by name, in the order of the routes.
+    """
+
+    def __init__(
+        self,
+        order: tuple[Order, ...],
+        merge: str,
+        grid: tuple[int, ...],
+        extras: tuple[Extra, ...],
+        parts: Mapping[str, nn.Module],
+    ) -> None:
+        super().__init__()
+        self.order = order
+        self.merge = merge
+        self.grid = grid
+        self.extras = extras
+        for name, part in parts.items():
+            self.add_module(name, part)
+        for way in _ways(order):
+            index, inverse = sequence_index(way, grid, extras, torch.get_default_device())
+            self.register_buffer(_buffer(way, "there"), index, persistent=False)
+            self.register_buffer(_buffer(way, "back"), inverse, persistent=False)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Writes the indices again, for a module that was built on the meta device."""
+        for way in _ways(self.order):
+            there, back = self._kept(way)
+            index, inverse = sequence_index(way, self.grid, self.extras, there.device)
+            there.copy_(index)
+            back.copy_(inverse)
+
+    def forward(self, s: Stream) -> Stream:
+        """The merged routes."""
+        total: Tensor | None = None
+        for order, part in zip(self.order, self.children(), strict=True):
+            y = self._along(order, part, s)
+            total = y if total is None else total + y
+        assert total is not None
+        return s.with_x(total / len(self.order) if self.merge == "mean" and len(self.order) > 1 else total)
+
+    def _along(self, order: Order, part: nn.Module, s: Stream) -> Tensor:
+        if order == Order():
+            return run(part, s).x
+        x, regions = s.x, s.regions
+        if order.path != "rows":
+            if s.grid == self.grid and s.extras == self.extras:
+                there, back = self._kept(order)
+            else:
+                there, back = sequence_index(order, s.grid, s.extras, x.device)
+            x = x.index_select(1, there)
+            regions = None if regions is None else regions.index_select(1, there)
+        if order.reverse:
+            x = x.flip(1)
+            regions = None if regions is None else regions.flip(1)
+        y = run(part, Stream(x, (x.shape[1],), (), regions)).x
+        if order.reverse:
+            y = y.flip(1)
+        return y if order.path == "rows" else y.index_select(1, back)
+
+    def _kept(self, order: Order) -> tuple[Tensor, Tensor]:
+        return getattr(self, _buffer(order, "there")), getattr(self, _buffer(order, "back"))
+
+
+def _ways(order: tuple[Order, ...]) -> tuple[Order, ...]:
+    """The orders that need an index, without their reverses."""
+    return tuple(dict.fromkeys(o._replace(reverse=False) for o in order if o.path != "rows"))
+
+
+def _buffer(order: Order, direction: str) -> str:
+    return f"{order.path}{order.size or ''}_{direction}"
+
+
+def sequence_index(
+    order: Order, grid: tuple[int, ...], extras: tuple[Extra, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Which token stands at each place of the reordered sequence (T), and the way back (T).
+
+    `reverse` is left out. Computed on the device, so that a change of grid copies nothing from the host.
+    """
+    height, width = grid
+    rank = _rank(order, height, width, device)
+    tokens = height * width + sum(e.count for e in extras)
+    places = Stream(torch.arange(tokens, device=device)[None, :, None], grid, extras)
+    patches, others = places.take_apart()
+    moved = put_together(patches[:, rank.argsort()], others, grid, extras)
+    index = moved.x[0, :, 0]
+    return index, index.argsort()
+
+
+def _rank(order: Order, height: int, width: int, device: torch.device) -> Tensor:
+    """A number for each patch, row by row, that grows along the path."""
+    rows = torch.arange(height, device=device)[:, None]
+    columns = torch.arange(width, device=device)[None, :]
+    if order.path == "columns":
+        rank = columns * height + rows
+    elif order.path == "snake":
+        rank = rows * width + torch.where(rows % 2 == 0, columns, width - 1 - columns)
+    elif order.path == "local":
+        k = order.size
+        across = (width + k - 1) // k
+        rank = ((rows // k * across + columns // k) * k + rows % k) * k + columns % k
+    else:
+        raise ValueError(f"no such order: {order.path}")
+    return rank.flatten()

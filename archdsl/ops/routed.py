@@ -1,0 +1,65 @@
+"""The same network over several readings of the sequence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator
+
+from archdsl.features import Feature, Order
+from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
+from archdsl.ops._types import Orders, word
+
+
+class Routed(Op):
+    """`routed(inner, order, merge)`: `inner` runs along every route, with weights of its own; merged after.
+
+    The patches change places among themselves, extra tokens stay in their slots; `reverse` turns the whole
+    sequence round. Along every route but `rows` what stands inside sees a list of tokens without places.
+
+    Args:
+        order: the routes.
+        merge: `mean` or `add`.
+    """
+
+    name: ClassVar[str] = "routed"
+    source: ClassVar[str] = "Vim, arXiv 2401.09417, algorithm 1; VMamba, arXiv 2401.10166, section 4.3"
+    module: ClassVar[str] = "archdsl.nn.routed:Routed"
+    parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("inner"),)
+
+    order: Orders = (Order(),)
+    merge: Annotated[Literal["mean", "add"], BeforeValidator(word)] = "mean"
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The input with as many channels as `inner` returns; `inner` keeps the number of tokens."""
+        (inner,) = parts
+        width = x.dim
+        for order in self.order:
+            if order.path != "rows" and not x.is_map:
+                raise ShapeError(
+                    "E304",
+                    f"the order `{order.path}` needs a map",
+                    label=f"receives {x}",
+                    parameter="order",
+                    help="tokens without places can be read forward and backward",
+                )
+            inside = x if order == Order() else replace(x, grid=(x.tokens,), extras=())
+            y = inner(inside)
+            width = y.dim
+            if replace(y, dim=x.dim) != inside:
+                raise ShapeError(
+                    "E307",
+                    "what runs along a route changes the tokens",
+                    label=f"receives {inside}, returns {y}",
+                    help="let it keep the number of tokens",
+                )
+        return replace(x, dim=width)
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """The routes, how they are merged, and the places they are laid out for."""
+        return {"order": self.order, "merge": self.merge, "grid": x.grid, "extras": x.extras}
+
+    def part_names(self, written: tuple[str, ...]) -> tuple[str, ...]:
+        """A route's label for each part."""
+        return tuple(order.label for order in self.order)
