@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from archdsl.features import Extra, segments
+from archdsl.features import Extra, Segment, segments
 
 
 class Stream(NamedTuple):
@@ -44,7 +44,7 @@ class Stream(NamedTuple):
         patches: list[Tensor] = []
         extras: list[list[Tensor]] = [[] for _ in self.extras]
         at = 0
-        for extra, start, stop in segments(self.patches, self.extras):
+        for extra, start, stop in _segments(self.patches, self.extras):
             run = self.x[:, at : at + stop - start]
             (patches if extra < 0 else extras[extra]).append(run)
             at += stop - start
@@ -66,7 +66,7 @@ def put_together(
     n = 1
     for g in grid:
         n *= g
-    runs = [patches[:, a:b] if e < 0 else extras[e][:, a:b] for e, a, b in segments(n, kinds)]
+    runs = [patches[:, a:b] if e < 0 else extras[e][:, a:b] for e, a, b in _segments(n, kinds)]
     return Stream(torch.cat(runs, dim=1), grid, kinds)
 
 
@@ -74,6 +74,11 @@ def from_map(image: Tensor) -> Stream:
     """A map (B, C, H, W) as a stream without extras."""
     h, w = image.shape[-2:]
     return Stream(image.permute(0, 2, 3, 1).flatten(1, 2), (h, w))
+
+
+def _segments(patches: int, extras: tuple[Extra, ...]) -> tuple[Segment, ...]:
+    """`segments`, past its cache where a compiler traces: that warns of caches."""
+    return (segments.__wrapped__ if torch.compiler.is_compiling() else segments)(patches, extras)
 
 
 def _cat(runs: list[Tensor]) -> Tensor:

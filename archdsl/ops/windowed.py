@@ -1,0 +1,129 @@
+"""A network inside windows of the map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil, gcd
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError
+from archdsl.ops._divisors import divisors_near
+from archdsl.ops._types import Count, Flag, Natural, describe, word
+
+
+def _sides(value: object) -> object:
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise ValueError(f"expected a number or [height, width], found a list of {len(value)}")
+        return tuple(value)
+    if value is None or isinstance(value, str | bool):
+        raise ValueError(f"expected a number or [height, width], found {describe(value)}")
+    return (value, value)
+
+
+class Windowed(Op):
+    """`windowed(inner, window, shift, pad, extras)`: the map cut into windows, `inner` working in each.
+
+    Windows lie side by side from the top left, row by row; their tokens lie row by row too.
+
+    Args:
+        window: side of a window, or [height, width].
+        shift: rows and columns the map is rolled up and left by before it is cut; tokens that were not
+            neighbours do not attend to each other (Swin, section 3.2). Along a side that one window spans
+            nothing is rolled.
+        pad: whether zeros fill the windows at the right and bottom; they are tokens like others inside.
+        extras: `past`: extra tokens wait outside; `copy`: each window has a copy in front of its patches, and
+            the copies are averaged after.
+    """
+
+    name: ClassVar[str] = "windowed"
+    source: ClassVar[str] = "Swin, arXiv 2103.14030, section 3.2; padding as in MambaVision, arXiv 2407.08083"
+    module: ClassVar[str] = "archdsl.nn.windowed:Windowed"
+    parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("inner"),)
+    sequence: ClassVar[bool] = True
+
+    window: Annotated[tuple[Count, Count], BeforeValidator(_sides)] = (7, 7)
+    shift: Natural = 0
+    pad: Flag = False
+    extras: Annotated[Literal["past", "copy"], BeforeValidator(word)] = "past"
+
+    def inside(self, x: Feature) -> Feature:
+        """The shape of one window of `x`.
+
+        Raises:
+            ShapeError: E302 where windows do not fit, E304 without a map, E310 for a shift out of bounds.
+        """
+        if not x.is_map:
+            raise ShapeError(
+                "E304",
+                "windows need a map",
+                label=f"receives {x}",
+                help="put them where the patches lie on a grid",
+            )
+        if self.shift >= min(self.window):
+            raise ShapeError(
+                "E310",
+                "the shift is as large as the window",
+                label=f"{self.shift}, the window is {min(self.window)}",
+                parameter="shift",
+                help=f"use {min(self.window) // 2}, half a window",
+            )
+        if not self.pad:
+            self._check_division(x)
+        windows = ceil(x.grid[0] / self.window[0]) * ceil(x.grid[1] / self.window[1])
+        extras = tuple(e._replace(at="start") for e in x.extras) if self.extras == "copy" else ()
+        return replace(x, grid=self.window, extras=extras, windows=x.windows * windows)
+
+    def _check_division(self, x: Feature) -> None:
+        for window, side in zip(self.window, x.grid, strict=True):
+            if side % window == 0:
+                continue
+            square = self.window[0] == self.window[1]
+            near = divisors_near(gcd(*x.grid) if square else side, window, most=2)
+            raise ShapeError(
+                "E302",
+                "window does not divide the feature map",
+                label=f"{window} does not divide {side}",
+                parameter="window",
+                notes=(f"receives {x}",),
+                help=f"use {near}, or pad = on" if near else "use pad = on",
+            )
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The input with as many channels as `inner` returns; `inner` keeps the windows' size."""
+        (inner,) = parts
+        inside = self.inside(x)
+        y = inner(inside)
+        if replace(y, dim=inside.dim) != inside:
+            raise ShapeError(
+                "E307",
+                "what stands inside windows changes their size",
+                label=f"receives {inside}, returns {y}",
+                help="let it keep height, width and extra tokens",
+            )
+        return replace(x, dim=y.dim)
+
+    def params(self, x: Feature, y: Feature) -> int:
+        """A linear map of the extra tokens that wait outside while the width changes."""
+        return x.dim * y.dim + y.dim if self._projects(x, y) else 0
+
+    def macs(self, x: Feature, y: Feature) -> Macs:
+        """Of that linear map."""
+        waiting = x.tokens - x.patches if self._projects(x, y) else 0
+        return Macs(linear=waiting * x.dim * y.dim)
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """The windows, and the widths of the extra tokens' linear map where there is one."""
+        return {
+            "window": self.window,
+            "shift": self.shift,
+            "pad": self.pad,
+            "extras": self.extras,
+            "project": (x.dim, y.dim) if self._projects(x, y) else None,
+        }
+
+    def _projects(self, x: Feature, y: Feature) -> bool:
+        return bool(x.extras) and self.extras == "past" and x.dim != y.dim
