@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature, Word
 from archdsl.graph.node import Node, Origin
 from archdsl.ops import Op
+
+if TYPE_CHECKING:
+    import networkx
+
+    from archdsl.graph.cost import Cost
 
 Values = tuple[tuple[str, str, Origin], ...]
 """Names with their values as text of the language and where each came from."""
@@ -80,3 +86,39 @@ class Architecture:
                 yield f"stages.{stage.name}.blocks.{index}", block
         if self.head is not None:
             yield "head", self.head
+
+    def cost(self) -> Cost:
+        """Parameters, multiply-accumulates and activations of one image, exact."""
+        from archdsl.graph.cost import cost
+
+        return cost(self)
+
+    def digest(self) -> str:
+        """The canonical digest: equal digests mean equal functions; see `archdsl.graph.digest`."""
+        from archdsl.graph.digest import digest
+
+        return digest(self)
+
+    def summary(self) -> str:
+        """A table of the stages as plain text."""
+        from archdsl.graph.summary import summary
+
+        return summary(self)
+
+    def to_source(self) -> str:
+        """The canonical `.arch` text: primitives only, every value written out; same digest when loaded."""
+        from archdsl.graph.source import to_source
+
+        return to_source(self)
+
+    def to_networkx(self) -> networkx.DiGraph[str]:
+        """The flow of data, operators as nodes; see `archdsl.graph.digraph`. Imports networkx."""
+        from archdsl.graph.digraph import to_networkx
+
+        return to_networkx(self)
+
+    def to_svg(self) -> str:
+        """A picture of the stages as SVG."""
+        from archdsl.graph.picture import to_svg
+
+        return to_svg(self)

@@ -38,13 +38,19 @@ class Import(NamedTuple):
     at_import: bool
 
 
+def _is_for_types(node: ast.AST) -> bool:
+    """Whether it is `if TYPE_CHECKING:`, which never runs."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def _imports(path: Path) -> list[Import]:
     """Every module that a file imports, also through names given to import_module."""
     own = ["archdsl", *path.relative_to(PACKAGE).parent.parts]
 
     def visit(node: ast.AST, at_import: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
-            inside = at_import and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            inside = at_import and not later and not _is_for_types(child)
             match child:
                 case ast.Import(names=names):
                     for alias in names:

@@ -1,0 +1,130 @@
+"""What an architecture costs: parameters, multiply-accumulates and activations, exact and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from archdsl.graph.architecture import Architecture
+from archdsl.graph.node import Node, own_macs, own_params
+from archdsl.ops import Macs
+
+BYTES_PER_VALUE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CostRow:
+    """The cost of a part of an architecture, for one image.
+
+    Args:
+        path: of the part: `stem`, `stages.s1.blocks.0`, ..., or the name of a stage.
+        params: trainable parameters; weights that several parts share count where they stand first.
+        macs: multiply-accumulates by class.
+        activation_bytes: see `Cost`.
+    """
+
+    path: str
+    params: int
+    macs: Macs
+    activation_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The cost of an architecture, for one image.
+
+    Args:
+        params: trainable parameters.
+        macs: multiply-accumulates by class; the scans apart.
+        activation_bytes: the outputs of all operators of one image at 4 bytes a value (float32). Extra tokens
+            and every window count; chains don't (their last operator does). Training keeps about as much;
+            fused kernels keep less.
+        rows: one for every top node, in the order of `Architecture.top`.
+        stages: `stem`, every stage with its downsample, `head`.
+    """
+
+    params: int
+    macs: Macs
+    activation_bytes: int
+    rows: tuple[CostRow, ...]
+    stages: tuple[CostRow, ...]
+
+
+@dataclass(slots=True)
+class _Subtotal:
+    """One node with all that stands inside it; `shared` are the parameters under each key of sharing."""
+
+    params: int
+    shared: dict[str, int]
+    macs: Macs
+    activation_bytes: int
+
+
+@dataclass(slots=True)
+class Subtotals:
+    """Costs of nodes, each distinct node object computed once: repeated blocks cost nothing.
+
+    The nodes have to stay alive while this is used.
+    """
+
+    known: dict[int, _Subtotal] = field(default_factory=dict)
+    counted: set[str] = field(default_factory=set)
+
+    def row(self, path: str, node: Node) -> CostRow:
+        """The cost of a node; shared weights that an earlier call has counted are free."""
+        total = self._of(node)
+        params = total.params + sum(n for key, n in total.shared.items() if key not in self.counted)
+        self.counted.update(total.shared)
+        return CostRow(path, params, total.macs, total.activation_bytes)
+
+    def _of(self, node: Node) -> _Subtotal:
+        found = self.known.get(id(node))
+        if found is not None:
+            return found
+        params = own_params(node)
+        shared: dict[str, int] = {}
+        macs = own_macs(node)
+        size = 0 if node.op.name == "chain" else _bytes(node)
+        for part in node.parts:
+            inner = self._of(part)
+            params += inner.params
+            shared.update(inner.shared)
+            macs = macs + inner.macs
+            size += inner.activation_bytes
+        if node.share:
+            shared[node.share] = params
+            params = 0
+        total = _Subtotal(params, shared, macs, size)
+        self.known[id(node)] = total
+        return total
+
+
+def _bytes(node: Node) -> int:
+    y = node.output
+    return BYTES_PER_VALUE * y.tokens * y.dim * y.windows
+
+
+def cost(architecture: Architecture) -> Cost:
+    """Adds up what the operators declare."""
+    subtotals = Subtotals()
+    rows = [subtotals.row(path, node) for path, node in architecture.top()]
+    stages = []
+    at = 0
+    for name, count in _groups(architecture):
+        stages.append(_sum(name, rows[at : at + count]))
+        at += count
+    total = _sum("", rows)
+    return Cost(total.params, total.macs, total.activation_bytes, tuple(rows), tuple(stages))
+
+
+def _groups(architecture: Architecture) -> list[tuple[str, int]]:
+    """`stem`, stages and `head` with the number of their top nodes, in the order of `Architecture.top`."""
+    stages = [(s.name, len(s.blocks) + (s.downsample is not None)) for s in architecture.stages]
+    return [("stem", 1), *stages, *([("head", 1)] if architecture.head is not None else [])]
+
+
+def _sum(path: str, rows: Sequence[CostRow]) -> CostRow:
+    macs = Macs()
+    for row in rows:
+        macs = macs + row.macs
+    return CostRow(path, sum(r.params for r in rows), macs, sum(r.activation_bytes for r in rows))

@@ -1,0 +1,174 @@
+"""The canonical text of an architecture: primitives only, every value written out.
+
+It loads to an architecture with the same digest. Definitions are gone, distinct blocks have one each; stages,
+slots and blocks stand in the order in which they compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+from archdsl.features import Order, Word
+from archdsl.graph.architecture import Architecture, Stage
+from archdsl.graph.folding import fold, fold_text
+from archdsl.graph.node import Node
+from archdsl.ops import Op, unique
+
+WIDTH = 110
+INDENT = "  "
+
+
+def to_source(architecture: Architecture) -> str:
+    """The whole text, with a newline at its end."""
+    blocks = _Blocks()
+    stages = [_stage(stage, blocks) for stage in architecture.stages]
+    a = architecture
+    height, width = a.image
+    settings = [
+        f"image = {height}" if height == width else f"image = [{height}, {width}]",
+        f"channels = {a.channels}",
+        f"classes = {a.classes}",
+        f"init = {value_text(a.init)}",
+        f"drop_path = {value_text(a.drop_path)}",
+        "",
+        *_fitted("stem = ", " -> ", _items(a.stem)),
+    ]
+    head = ["head = none"] if a.head is None else _fitted("head = ", " -> ", _items(a.head))
+    lines = [*settings, *(line for stage in stages for line in ("", *stage)), "", *head]
+    body = "\n".join(f"{INDENT}{line}" if line else "" for line in lines)
+    definitions = "".join(f"{definition}\n\n" for definition in blocks.definitions)
+    return f"{definitions}arch {a.name} {{\n{body}\n}}\n"
+
+
+class _Blocks:
+    """The definitions of blocks, one for each way a block computes and trains."""
+
+    def __init__(self) -> None:
+        self.definitions: list[str] = []
+        self._by_text: dict[str, str] = {}
+        self._by_node: dict[int, str] = {}
+        self._taken: list[str] = []
+
+    def name(self, stage: Stage, node: Node) -> str:
+        known = self._by_node.get(id(node))
+        if known is None:
+            body = "\n".join(f"{INDENT}{line}" for line in _block_lines(node))
+            text = f"{stage.name}\n{body}"
+            known = self._by_text.get(text)
+            if known is None:
+                self._taken.append(f"{stage.name}_{node.calls[0].callee if node.calls else node.op.name}")
+                known = unique(self._taken)[-1]
+                self._by_text[text] = known
+                self.definitions.append(f"block {known} {{\n{body}\n}}")
+            self._by_node[id(node)] = known
+        return known
+
+
+def _stage(stage: Stage, blocks: _Blocks) -> list[str]:
+    inside = [f"dim = {stage.feature.dim}"]
+    down = "downsample = "
+    if stage.downsample is None:
+        inside.append(f"{down}none")
+    else:
+        inside += _fitted(down, " -> ", _items(stage.downsample))
+    if stage.within is not None:
+        inside.append(f"within = windows({', '.join(_fields(stage.within))})")
+    runs = fold([blocks.name(stage, node) for node in stage.blocks])
+    inside += _fitted("blocks = ", " + ", [fold_text([run]) for run in runs])
+    return [f"stage {stage.name} {{", *(f"{INDENT}{line}" for line in inside), "}"]
+
+
+def _block_lines(node: Node) -> Iterator[str]:
+    for part in node.parts if node.op.name == "chain" else (node,):
+        if part.op.name == "residual":
+            yield from _fitted("residual ", " -> ", [t for p in part.parts for t in _items(p)])
+        else:
+            yield from _fitted("", " -> ", _items(part))
+
+
+def _fitted(start: str, joint: str, items: list[str]) -> list[str]:
+    """Items behind one another, on one line or on a line each."""
+    line = start + (joint.join(items) if items else "none")
+    if len(line) + 3 * len(INDENT) <= WIDTH or len(items) < 2:
+        return [line]
+    return [f"{start}{items[0]}", *(f"{INDENT}{joint.strip()} {item}" for item in items[1:])]
+
+
+def _items(node: Node) -> list[str]:
+    """The elements of a pipeline that a node is."""
+    if node.op.name == "chain" and not node.share:
+        return [t for part in node.parts for t in _items(part)]
+    return [_call(node)]
+
+
+def _pipeline(nodes: Iterable[Node]) -> str:
+    items = [t for node in nodes for t in _items(node)]
+    return " -> ".join(items) if items else "none"
+
+
+def _call(node: Node) -> str:
+    return f"{node.op.name}({', '.join([*_parts(node), *_fields(node.op)])})"
+
+
+def _parts(node: Node) -> Iterator[str]:
+    """The networks given to a combinator, as arguments."""
+    if not node.parts:
+        return
+    if node.op.sequence:
+        yield _pipeline(node.parts)
+        return
+    declared = node.op.parts
+    if declared[0].variadic:
+        for part in node.parts:
+            yield _pipeline([part])
+    elif len(declared) == 1:
+        yield f"{declared[0].name} = {_pipeline([node.parts[0]])}"
+    else:
+        for parameter, part in zip(declared, node.parts, strict=True):
+            yield f"{parameter.name} = {_pipeline([part])}"
+
+
+def _fields(op: Op) -> Iterator[str]:
+    for name in type(op).model_fields:
+        value = getattr(op, name)
+        if value is None and name in op.ambient:
+            continue
+        yield f"{name} = {value_text(value)}"
+
+
+def value_text(value: object) -> str:
+    """A resolved value as text of the language.
+
+    Raises:
+        TypeError: for a value that the language cannot write.
+    """
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case None:
+            return "none"
+        case int():
+            return str(value)
+        case float():
+            return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        case str():
+            return value
+        case Order():
+            return _order(value)
+        case Word():
+            inside = [value_text(v) for v in value.args]
+            inside += [f"{k} = {value_text(v)}" for k, v in value.kwargs]
+            return f"{value.name}({', '.join(inside)})" if inside else value.name
+        case tuple() | list():
+            return f"[{', '.join(value_text(v) for v in value)}]"
+        case Fraction():
+            whole = value.denominator == 1
+            return str(value.numerator) if whole else f"{value.numerator} / {value.denominator}"
+    raise TypeError(f"no text of the language for {value!r}")
+
+
+def _order(order: Order) -> str:
+    if order.reverse:
+        return f"reverse({_order(order._replace(reverse=False))})"
+    return f"local({order.size})" if order.path == "local" else order.path
