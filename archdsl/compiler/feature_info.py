@@ -1,0 +1,98 @@
+"""Which feature maps a model offers, as timm tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from archdsl.graph.architecture import Architecture
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePoint:
+    """A place in a model where a feature map can be taken.
+
+    Args:
+        module: path of the module that returns it.
+        num_chs: channels.
+        reduction: pixels of the image for one place of the map, along a side.
+    """
+
+    module: str
+    num_chs: int
+    reduction: int
+
+
+class FeatureInfo:
+    """The feature maps of a model in order, and those that were asked for; named as in timm.
+
+    Args:
+        points: all maps there are.
+        out_indices: those that are taken.
+    """
+
+    def __init__(self, points: Sequence[FeaturePoint], out_indices: Sequence[int] | None = None) -> None:
+        self.info = tuple(points)
+        self.out_indices = tuple(range(len(self.info))) if out_indices is None else tuple(out_indices)
+
+    def __len__(self) -> int:
+        return len(self.info)
+
+    def __getitem__(self, index: int) -> dict[str, object]:
+        return asdict(self.info[index])
+
+    def channels(self) -> list[int]:
+        """Channels of the maps taken."""
+        return [self.info[i].num_chs for i in self.out_indices]
+
+    def reduction(self) -> list[int]:
+        """Pixels for one place along a side, of the maps taken."""
+        return [self.info[i].reduction for i in self.out_indices]
+
+    def module_name(self) -> list[str]:
+        """Paths of the modules that return the maps taken."""
+        return [self.info[i].module for i in self.out_indices]
+
+    def get_dicts(self) -> list[dict[str, object]]:
+        """The maps taken, each as a mapping of `module`, `num_chs` and `reduction`."""
+        return [asdict(self.info[i]) for i in self.out_indices]
+
+
+def per_block(architecture: Architecture) -> bool:
+    """Whether maps are counted by block: in an arch of one stage; else by stage."""
+    return len(architecture.stages) == 1
+
+
+def feature_points(architecture: Architecture) -> tuple[FeaturePoint, ...]:
+    """Where maps can be taken: behind every stage, or behind every block of an arch of one stage."""
+    points = []
+    for stage in architecture.stages:
+        places = stage.feature.grid[0] if stage.feature.is_map else 1
+        reduction = max(1, round(architecture.image[0] / places))
+        path = f"stages.{stage.name}"
+        if per_block(architecture):
+            modules = [f"{path}.blocks.{i}" for i in range(len(stage.blocks))]
+        else:
+            modules = [path]
+        points += [FeaturePoint(module, stage.feature.dim, reduction) for module in modules]
+    return tuple(points)
+
+
+def take_indices(count: int, indices: int | Sequence[int] | None) -> tuple[int, ...]:
+    """Indices of `count` maps as asked for: the last n for a number, all for None, negative ones from the end.
+
+    Raises:
+        ValueError: for an index or a number out of range.
+    """
+    if indices is None:
+        return tuple(range(count))
+    if isinstance(indices, int):
+        if not 0 < indices <= count:
+            raise ValueError(f"asked for the last {indices} of {count} feature maps")
+        return tuple(range(count - indices, count))
+    out = []
+    for index in indices:
+        if not -count <= index < count:
+            raise ValueError(f"feature map {index} does not exist: there are {count}, counted from 0")
+        out.append(index % count)
+    return tuple(out)

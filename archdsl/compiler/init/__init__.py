@@ -1,0 +1,5 @@
+"""Initial weights: named recipes, chosen by `init` in an arch. Their names stand in `archdsl.graph.recipes`."""
+
+from archdsl.compiler.init.draw import initialise
+
+__all__ = ["initialise"]

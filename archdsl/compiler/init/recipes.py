@@ -1,0 +1,115 @@
+"""The recipes: what each writes into a module of a given role.
+
+A recipe leaves alone what it does not name: there PyTorch's initial values stand, or the operator's own (the selective
+scan starts as in Mamba: dt from 0.001 to 0.1, A = -1 ... -S, D = 1; layer scale at its `init`; norms at 1 and 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+
+from torch import nn
+from torch.nn import init
+
+from archdsl.compiler.init.roles import Role
+from archdsl.nn.selective_scan import SelectiveScan
+
+Recipe = Callable[[nn.Module, Role], None]
+"""Writes the initial values of the parameters that a module holds itself."""
+
+_TABLES = frozenset({"position", "registers", "class_token"})
+LECUN_TRUNCATION = 0.87962566103423978
+"""Standard deviation of a normal distribution of variance 1 that is cut at -2 and 2."""
+
+
+def trunc_normal(std: float = 0.02) -> Recipe:
+    """Weights of linears and 2-D convolutions from a normal distribution cut at -2 and 2 (absolute), biases 0.
+
+    So do all tables of tokens and positions. Selective scans and the short convolutions in front of them start as in
+    Mamba.
+    """
+
+    def write(module: nn.Module, role: Role) -> None:
+        if isinstance(module, nn.Linear | nn.Conv2d) and role.op != "selective_scan":
+            init.trunc_normal_(module.weight, std=std)
+            _zero_bias(module)
+        _write_tables(module, role, std)
+
+    return write
+
+
+def vim() -> Recipe:
+    """Vim (arXiv 2401.09417) and Mamba-R (arXiv 2405.14858), as their code has it.
+
+    - Linears keep PyTorch's weights, their biases are 0; the last linear of each residual branch is divided by the
+      root of the number of residual branches.
+    - The first route of a scan starts as in Mamba; the bias of dt of every other route is 0.
+    - Convolutions of the stem: LeCun normal, cut at -2 and 2 absolute, biases 0. Linears of the head and tables of
+      tokens and positions: normal with standard deviation 0.02.
+    """
+
+    def write(module: nn.Module, role: Role) -> None:
+        if isinstance(module, SelectiveScan) and role.route > 0:
+            init.zeros_(module.dt_proj.bias)
+        elif isinstance(module, nn.Linear) and role.op != "selective_scan":
+            if role.where == "head":
+                init.trunc_normal_(module.weight, std=0.02)
+            elif role.ends_branch:
+                init.kaiming_uniform_(module.weight, a=sqrt(5))
+                module.weight /= sqrt(role.branches)
+            _zero_bias(module)
+        elif isinstance(module, nn.Conv2d) and role.where == "stem":
+            fan_in = module.weight[0].numel()
+            init.trunc_normal_(module.weight, std=sqrt(1 / fan_in) / LECUN_TRUNCATION)
+            _zero_bias(module)
+        _write_tables(module, role, 0.02)
+
+    return write
+
+
+def mambavision() -> Recipe:
+    """MambaVision (arXiv 2407.08083), as its code has it: every linear trunc_normal(0.02) with bias 0.
+
+    That of dt is no exception, so steps start near softplus(0). Convolutions keep PyTorch's initial values.
+    """
+
+    def write(module: nn.Module, role: Role) -> None:
+        if isinstance(module, nn.Linear):
+            init.trunc_normal_(module.weight, std=0.02)
+            _zero_bias(module)
+        _write_tables(module, role, 0.02)
+
+    return write
+
+
+def vmamba() -> Recipe:
+    """VMamba (arXiv 2401.10166): linears trunc_normal(0.02) with bias 0; scans start as in Mamba on every route."""
+
+    def write(module: nn.Module, role: Role) -> None:
+        if isinstance(module, nn.Linear) and role.op != "selective_scan":
+            init.trunc_normal_(module.weight, std=0.02)
+            _zero_bias(module)
+        _write_tables(module, role, 0.02)
+
+    return write
+
+
+RECIPES: dict[str, Callable[..., Recipe]] = {
+    "trunc_normal": trunc_normal,
+    "vim": vim,
+    "mambavision": mambavision,
+    "vmamba": vmamba,
+}
+"""By the names of `archdsl.graph.recipes.INIT_RECIPES`."""
+
+
+def _zero_bias(module: nn.Linear | nn.Conv2d) -> None:
+    if module.bias is not None:
+        init.zeros_(module.bias)
+
+
+def _write_tables(module: nn.Module, role: Role, std: float) -> None:
+    if role.op in _TABLES:
+        for table in module.parameters(recurse=False):
+            init.trunc_normal_(table, std=std)

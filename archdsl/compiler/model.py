@@ -1,0 +1,199 @@
+"""The model that an architecture becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archdsl.compiler.feature_info import FeatureInfo, feature_points, per_block, take_indices
+from archdsl.compiler.heads import leading_norm, run_head
+from archdsl.compiler.modules import Placed, attribute, place
+from archdsl.compiler.passes import PASSES, Pass, run_passes
+from archdsl.compiler.stage import StageModule
+from archdsl.features import Feature
+from archdsl.graph.architecture import Architecture, Stage
+from archdsl.nn.selective_scan import SelectiveScan
+from archdsl.nn.stream import Stream, from_map, run
+from archdsl.nn.windowed import Windows
+
+
+class Model(nn.Module):
+    """An architecture as a PyTorch module.
+
+    Its parts are found as they are named in the spec: `stem`, `stages.<stage>.downsample`,
+    `stages.<stage>.blocks.<index>`, `head`. It takes images of other sizes than the one it was built for, as long as
+    its maps keep at least one place.
+
+    Args:
+        architecture: checked.
+        backend: the kernel of scans, `auto` for the fastest that serves.
+        passes: what happens to the architecture before modules are built.
+
+    Attributes:
+        architecture: as given, before the passes.
+        placed: every top node with its module, by path.
+    """
+
+    def __init__(
+        self, architecture: Architecture, *, backend: str = "auto", passes: tuple[Pass, ...] = PASSES
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.backend = backend
+        plan = run_passes(architecture, passes)
+        shared: dict[str, Placed] = {}
+        self.placed = {path: place(node, shared) for path, node in plan.top()}
+        self.stem = self.placed["stem"].module
+        self.stages = nn.ModuleDict()
+        for stage in plan.stages:
+            at = f"stages.{stage.name}"
+            down = self.placed.get(f"{at}.downsample")
+            blocks = [self.placed[f"{at}.blocks.{i}"].module for i in range(len(stage.blocks))]
+            name = attribute(nn.ModuleDict, stage.name)
+            self.stages[name] = StageModule(blocks, down.module if down else None, _windows(stage))
+        head = self.placed.get("head")
+        if head is not None:
+            self.head = head.module
+        for module in self.modules():
+            if isinstance(module, SelectiveScan):
+                module.backend = backend
+
+    @property
+    def num_classes(self) -> int:
+        """Length of the logits; 0 without a head."""
+        return self.architecture.classes if self.architecture.head is not None else 0
+
+    @property
+    def num_features(self) -> int:
+        """Channels behind the last stage."""
+        return self._last.dim
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of images (B, channels, H, W); the tokens (B, T, C) where there is no head."""
+        return self._through_head(self._trunk(images))
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """The tokens (B, T, C) behind the last stage, extra tokens in their places, before the head and its norm."""
+        return self._trunk(images).x
+
+    def forward_head(self, tokens: Tensor, pre_logits: bool = False, grid: tuple[int, ...] | None = None) -> Tensor:
+        """The head on what `forward_features` returned.
+
+        Args:
+            tokens: (B, T, C).
+            pre_logits: stop before the last linear.
+            grid: (H, W) of the patches among the tokens; needed where the image was not of the built size and the head
+                looks at places.
+        """
+        extras = self._last.extras
+        if grid is None:
+            grid = self._last.grid
+            patches = tokens.shape[1] - sum(e.count for e in extras)
+            if patches != self._last.patches:
+                grid = (patches,)
+        return self._through_head(Stream(tokens, grid, extras), pre_logits)
+
+    def forward_intermediates(
+        self,
+        images: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+        return_prefix_tokens: bool = False,
+    ) -> Any:
+        """Feature maps on the way, with the meaning that timm gives these arguments.
+
+        There is a map behind every stage; in an arch of one stage behind every block, as in timm's plain ViTs.
+
+        Args:
+            images: (B, channels, H, W).
+            indices: which maps: the last n for a number, all for None; negative ones count from the end.
+            norm: apply the norm that the head begins with, where it does, to the last stage's map, or to every map of
+                an arch of one stage.
+            stop_early: don't compute what stands behind the last map taken.
+            output_fmt: `NCHW`, `NHWC` or `NLC` (patches row by row).
+            intermediates_only: return the maps alone.
+            return_prefix_tokens: return pairs of a map and its extra tokens (B, n, C), in the order they were written.
+
+        Returns:
+            The tokens (B, T, C) as `forward_features` returns them (of the last block computed) and the list of maps;
+            or the list alone.
+
+        Raises:
+            ValueError: for an index out of range, an unknown format, or a feature that is no map.
+        """
+        taken = take_indices(len(self.feature_info), indices)
+        s, found = self._run(images, frozenset(taken), stop_early)
+        maps = [self._as_map(found[i], i, norm, output_fmt) for i in taken]
+        listed = maps if return_prefix_tokens else [m for m, _ in maps]
+        return listed if intermediates_only else (s.x, listed)
+
+    @property
+    def feature_info(self) -> FeatureInfo:
+        """The maps that `forward_intermediates` counts, as timm describes them."""
+        return FeatureInfo(feature_points(self.architecture))
+
+    @property
+    def _last(self) -> Feature:
+        return self.architecture.stages[-1].feature
+
+    def _trunk(self, images: Tensor) -> Stream:
+        s = run(self.stem, from_map(images))
+        for stage in self.stages.values():
+            s = run(stage, s)
+        return s
+
+    def _run(self, images: Tensor, taken: frozenset[int], stop_early: bool) -> tuple[Stream, dict[int, Stream]]:
+        """The stream at the end, and behind every place in `taken`."""
+        s = run(self.stem, from_map(images))
+        last = max(taken, default=-1) if stop_early else None
+        stages = [stage for stage in self.stages.values() if isinstance(stage, StageModule)]
+        if per_block(self.architecture):
+            return stages[0].between(s, taken, last)
+        found: dict[int, Stream] = {}
+        for index, stage in enumerate(stages):
+            if last is not None and index > last:
+                break
+            s = stage(s)
+            if index in taken:
+                found[index] = s
+        return s, found
+
+    def _as_map(self, s: Stream, index: int, norm: bool, output_fmt: str) -> tuple[Tensor, Tensor]:
+        """A stream as a map in the format asked for, and its extra tokens (B, n, C)."""
+        if output_fmt not in ("NCHW", "NHWC", "NLC"):
+            raise ValueError(f"output_fmt is NCHW, NHWC or NLC, not {output_fmt!r}")
+        if len(s.grid) != 2:
+            raise ValueError("there is no feature map: the tokens have no places")
+        final = per_block(self.architecture) or index == len(self.architecture.stages) - 1
+        before_head = leading_norm(self.placed.get("head"))
+        if norm and final and before_head is not None:
+            s = run(before_head, s)
+        patches, extras = s.take_apart()
+        beside = torch.cat(extras, dim=1) if extras else patches[:, :0]
+        if output_fmt == "NLC":
+            return patches, beside
+        h, w = s.grid
+        places = patches.reshape(patches.shape[0], h, w, patches.shape[2])
+        return (places.permute(0, 3, 1, 2) if output_fmt == "NCHW" else places), beside
+
+    def _through_head(self, s: Stream, pre_logits: bool = False) -> Tensor:
+        head = self.placed.get("head")
+        if head is None:
+            return s.x
+        s = run_head(head, s, pre_logits)
+        return s.x if s.grid else s.x[:, 0]
+
+
+def _windows(stage: Stage) -> Windows | None:
+    """How a stage is cut for all its blocks."""
+    if stage.within is None:
+        return None
+    cut = stage.within.arguments(stage.feature, stage.feature)
+    return Windows(**{f.name: cut[f.name] for f in fields(Windows)})

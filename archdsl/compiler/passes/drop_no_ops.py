@@ -1,0 +1,25 @@
+"""Operators that do nothing are left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from archdsl.compiler.passes.rewrite import rewrite_all
+from archdsl.graph.architecture import Architecture
+from archdsl.graph.node import Node
+
+
+def drop_no_ops(architecture: Architecture) -> Architecture:
+    """Takes every `drop_path` whose rate is 0 out of the sequence it stands in, unless nothing else is there."""
+    return rewrite_all(architecture, _without_no_ops)
+
+
+def _without_no_ops(node: Node) -> Node:
+    if not node.op.sequence:
+        return node
+    kept = tuple(part for part in node.parts if not _does_nothing(part))
+    return node if not kept or len(kept) == len(node.parts) else replace(node, parts=kept)
+
+
+def _does_nothing(node: Node) -> bool:
+    return node.op.name == "drop_path" and not getattr(node.op, "rate", None)

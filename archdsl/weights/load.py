@@ -1,0 +1,184 @@
+"""Published and own checkpoints loaded into a model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from archdsl.compiler.model import Model
+from archdsl.diagnostics import Diagnostic, DiagnosticError
+from archdsl.weights.layout import UNCHANGED, Conversion, Layout, matches, numbered
+from archdsl.weights.layouts import OWN, recognise
+from archdsl.weights.positions import resize_positions, square_grid
+from archdsl.weights.read import Checkpoint, read_checkpoint
+from archdsl.weights.report import Mismatch, WeightsReport, problems
+
+GRIDS = "archdsl.grids"
+"""Metadata of our own files: the grid of every position embedding, as JSON."""
+_OWN_REPLACEABLE = ("head.*", "head.*.*", "head.*.*.*", "stem.registers.*", "stem.class_token.*")
+
+
+def load_weights(
+    model: Model, source: str | os.PathLike[str] | Mapping[str, object], *, strict: bool = True
+) -> WeightsReport:
+    """Writes the weights of a checkpoint into a model: an official one, timm's, or what archdsl saved.
+
+    The layout is recognised by its keys. Wrappers (`state_dict`, `model`, `module.` ...) are taken off. Position
+    embeddings of another grid are resized bicubically. Nothing is written unless everything that has to fit does.
+
+    Args:
+        model: with storage (not on `meta`).
+        source: a file (safetensors, or tensors written by `torch.save`), or a mapping from keys to tensors.
+        strict: everything has to fit. Otherwise what a new task replaces (the classifier, registers) may be missing or
+            of another shape: it keeps its values, and the report names it.
+
+    Raises:
+        DiagnosticError: E501 for a file that can't be read, E502 for weights that are not recognised, E503 for weights
+            that don't fit, E504 for a file that holds more than tensors. The model is unchanged then.
+    """
+    checkpoint = read_checkpoint(source)
+    targets = model.state_dict(keep_vars=True)
+    layout = recognise(checkpoint.tensors, targets)
+    if any(t.is_meta for t in targets.values()):
+        raise _refusal("the model has no storage", ("it was built on the meta device",), "build it on a device")
+    plan = _Plan(layout, checkpoint, position_grids(model), tuple(s.name for s in model.architecture.stages))
+    for name, target in targets.items():
+        plan.add(name, target)
+    report = plan.report()
+    if not report.complete:
+        _judge(report, layout, plan, strict)
+    with torch.no_grad():
+        for name, tensor in plan.ready.items():
+            targets[name].copy_(tensor)
+    return report
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What will be written, found tensor by tensor."""
+
+    layout: Layout | None
+    checkpoint: Checkpoint
+    grids: dict[str, tuple[int, int]]
+    stages: tuple[str, ...]
+    ready: dict[str, Tensor] = field(default_factory=dict)
+    resized: list[tuple[str, tuple[int, int], tuple[int, int]]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    mismatched: list[Mismatch] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+
+    def locate(self, name: str) -> tuple[str, Conversion] | None:
+        """Where a tensor of the model stands in the checkpoint."""
+        if self.layout is None:
+            return name, UNCHANGED
+        return self.layout.locate(numbered(name, self.stages))
+
+    def add(self, name: str, target: Tensor) -> None:
+        """Finds what belongs into one tensor of the model."""
+        place = self.locate(name)
+        if place is None or place[0] not in self.checkpoint.tensors:
+            self.missing.append(name)
+            return
+        key, conversion = place
+        self.used.add(key)
+        theirs = self.checkpoint.tensors[key]
+        if theirs.is_floating_point() != target.is_floating_point():
+            reason = f"the checkpoint holds {theirs.dtype}, the model {target.dtype}"
+            self.mismatched.append(Mismatch(name, key, tuple(target.shape), tuple(theirs.shape), reason))
+            return
+        ours = conversion.to_ours(theirs)
+        if ours.shape != target.shape and ours.shape == (1, *target.shape):
+            ours = ours[0]
+        if name in self.grids and ours.shape != target.shape:
+            ours = self._resize(name, ours, target)
+        if ours.shape == target.shape:
+            self.ready[name] = ours
+        else:
+            self.mismatched.append(Mismatch(name, key, tuple(target.shape), tuple(theirs.shape)))
+
+    def _resize(self, name: str, ours: Tensor, target: Tensor) -> Tensor:
+        """A position embedding for the grid of the model, unchanged where that can't be told."""
+        if ours.dim() != target.dim() or ours.shape[-1] != target.shape[-1]:
+            return ours
+        old = _saved_grid(self.checkpoint.metadata, name) or square_grid(ours.shape[-2])
+        new = self.grids[name]
+        if old is None or old[0] * old[1] != ours.shape[-2] or new[0] * new[1] != target.shape[-2]:
+            return ours
+        self.resized.append((name, old, new))
+        return resize_positions(ours, old, new)
+
+    def report(self) -> WeightsReport:
+        """What was found."""
+        ignored = self.layout.ignored if self.layout else ()
+        unexpected = [
+            key
+            for key in self.checkpoint.tensors
+            if key not in self.used and not any(matches(pattern, key) for pattern in ignored)
+        ]
+        return WeightsReport(
+            layout=self.layout.name if self.layout else OWN,
+            title=self.layout.title if self.layout else "archdsl",
+            loaded=tuple(self.ready),
+            resized=tuple(self.resized),
+            missing=tuple(self.missing),
+            unexpected=tuple(unexpected),
+            mismatched=tuple(self.mismatched),
+        )
+
+    def replaceable(self, name: str) -> bool:
+        """Whether a tensor of the model may be left as it is."""
+        patterns = self.layout.replaceable if self.layout else _OWN_REPLACEABLE
+        return any(matches(pattern, numbered(name, self.stages)) for pattern in patterns)
+
+    def superfluous(self, key: str) -> bool:
+        """Whether a key of the checkpoint holds what may be replaced."""
+        if self.layout is None:
+            return any(matches(pattern, key) for pattern in _OWN_REPLACEABLE)
+        names = [entry.ours for entry in self.layout.entries if matches(entry.theirs, key)]
+        return any(matches(pattern, name) for pattern in self.layout.replaceable for name in names)
+
+
+def _judge(report: WeightsReport, layout: Layout | None, plan: _Plan, strict: bool) -> None:
+    """Raises where something that has to fit does not."""
+    names = [*report.missing, *(m.name for m in report.mismatched)]
+    tolerable = all(map(plan.replaceable, names)) and all(map(plan.superfluous, report.unexpected))
+    if tolerable and not strict:
+        return
+    family = layout.title if layout else "archdsl"
+    if tolerable:
+        help = "give strict=False to keep the model's own values there"
+    else:
+        help = "build the architecture that the weights were trained for, then change it"
+    notes = tuple(line.strip() for line in problems(report))
+    raise _refusal(f"these weights ({family}) don't fit the model", notes, help)
+
+
+def position_grids(model: Model) -> dict[str, tuple[int, int]]:
+    """The grid (H, W) of every position embedding, by its key in the state dict."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    grids: dict[str, tuple[int, int]] = {}
+    for top in model.placed.values():
+        for placed in top.walk():
+            if placed.node.op.name == "position" and placed.node.input.is_map:
+                h, w = placed.node.input.grid
+                for parameter in placed.module.parameters():
+                    grids[names[id(parameter)]] = (h, w)
+    return grids
+
+
+def _saved_grid(metadata: Mapping[str, str], name: str) -> tuple[int, int] | None:
+    """The grid that one of our own files names for a position embedding."""
+    try:
+        h, w = json.loads(metadata[GRIDS])[name]
+    except (KeyError, ValueError, TypeError):
+        return None
+    return (h, w) if isinstance(h, int) and isinstance(w, int) and h > 0 and w > 0 else None
+
+
+def _refusal(message: str, notes: tuple[str, ...], help: str) -> DiagnosticError:
+    return DiagnosticError(Diagnostic("E503", message, notes=notes, help=help))

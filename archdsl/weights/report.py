@@ -1,0 +1,83 @@
+"""What loading a checkpoint did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A tensor whose checkpoint holds another shape or kind of numbers.
+
+    Args:
+        name: in the model.
+        key: in the checkpoint.
+        expected, found: shapes; the same where `reason` says what else differs.
+        reason: what is wrong in words, where the shapes don't say it.
+    """
+
+    name: str
+    key: str
+    expected: tuple[int, ...]
+    found: tuple[int, ...]
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason or f'model {_shape(self.expected)}, checkpoint {_shape(self.found)}'}"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsReport:
+    """What came from where.
+
+    Args:
+        layout: name of the layout recognised.
+        title: the layout in words.
+        loaded: tensors of the model that were written.
+        resized: position embeddings among them that were resized, with both grids.
+        missing: tensors of the model that the checkpoint lacks.
+        unexpected: keys of the checkpoint that the model has no place for.
+        mismatched: tensors that don't fit.
+    """
+
+    layout: str
+    title: str
+    loaded: tuple[str, ...]
+    resized: tuple[tuple[str, tuple[int, int], tuple[int, int]], ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[Mismatch, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tensor of both sides was used."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def __str__(self) -> str:
+        total = len(self.loaded) + len(self.missing) + len(self.mismatched)
+        out = [f"{self.title}: {len(self.loaded)} of {total} tensors loaded"]
+        out += [
+            f"  {name} resized from {_shape(old)} to {_shape(new)} places" for name, old, new in self.resized
+        ]
+        out += problems(self)
+        return "\n".join(out)
+
+
+def problems(report: WeightsReport) -> list[str]:
+    """Lines on what did not fit, the first few of each kind."""
+    out: list[str] = []
+    for title, items in (
+        ("left as it was, another shape", [str(m) for m in report.mismatched]),
+        ("left as it was, not in the checkpoint", list(report.missing)),
+        ("not used, no place in the model", list(report.unexpected)),
+    ):
+        out += [f"  {title}: {item}" for item in items[:_SHOWN]]
+        if len(items) > _SHOWN:
+            out.append(f"  {title}: {len(items) - _SHOWN} more")
+    return out
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "one number"

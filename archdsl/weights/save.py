@@ -1,0 +1,84 @@
+"""Weights written out: in our own files, or under the keys of a published implementation."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+from torch import Tensor
+
+from archdsl.compiler.model import Model
+from archdsl.diagnostics import Diagnostic, DiagnosticError
+from archdsl.weights.files import written
+from archdsl.weights.layout import numbered
+from archdsl.weights.layouts import layout_named
+from archdsl.weights.load import GRIDS, position_grids
+
+
+def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
+    """The model's tensors under the keys of a layout (`mamba_r`, `mambaout`, `mambaout_timm`, `archdsl`).
+
+    Tensors that need no conversion share their storage with the model.
+
+    Raises:
+        ValueError: for an unknown layout.
+        DiagnosticError: E503 where the layout has no place for a tensor of the model.
+    """
+    table = layout_named(layout)
+    tensors = model.state_dict()
+    if table is None:
+        return dict(tensors)
+    stages = tuple(stage.name for stage in model.architecture.stages)
+    out: dict[str, Tensor] = {}
+    homeless: list[str] = []
+    for name, tensor in tensors.items():
+        place = table.locate(numbered(name, stages))
+        if place is None:
+            homeless.append(name)
+        else:
+            key, conversion = place
+            out[key] = conversion.to_theirs(tensor)
+    if homeless:
+        raise DiagnosticError(
+            Diagnostic(
+                "E503",
+                f"the layout {table.title} has no place for {len(homeless)} tensors of this model",
+                notes=(f"the first are {', '.join(homeless[:4])}",),
+                help="only models of the family can be written in its layout",
+            )
+        )
+    return out
+
+
+def save_weights(model: Model, path: str | os.PathLike[str]) -> None:
+    """Writes the model's tensors as safetensors, with the spec, its digest and the versions in the metadata.
+
+    The file appears whole or not at all. Shared weights are written once for each name.
+
+    Raises:
+        DiagnosticError: E508 where it can't be written.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    with written(path) as temporary:
+        save_file(tensors, temporary, _metadata(model))
+
+
+def _metadata(model: Model) -> dict[str, str]:
+    architecture = model.architecture
+    try:
+        release = version("archdsl")
+    except PackageNotFoundError:
+        release = "unknown"
+    return {
+        "format": "pt",
+        "archdsl.version": release,
+        "torch.version": str(torch.__version__),
+        "archdsl.arch": architecture.name,
+        "archdsl.digest": architecture.digest(),
+        "archdsl.spec": architecture.to_source(),
+        GRIDS: json.dumps(position_grids(model)),
+    }
