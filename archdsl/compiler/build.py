@@ -22,7 +22,8 @@ def compile_model(
     Args:
         architecture: checked.
         backend: the kernel of scans, `auto` for the fastest that serves.
-        device: where its weights lie, torch's default device for None; on `meta` nothing is allocated or drawn.
+        device: where its weights lie, torch's default device for None; on `meta` nothing is allocated or
+            drawn.
         passes: what happens to the architecture before modules are built.
     """
     with torch.device(torch.get_default_device() if device is None else device):

@@ -79,7 +79,7 @@ def feature_points(architecture: Architecture) -> tuple[FeaturePoint, ...]:
 
 
 def take_indices(count: int, indices: int | Sequence[int] | None) -> tuple[int, ...]:
-    """Indices of `count` maps as asked for: the last n for a number, all for None, negative ones from the end.
+    """Indices of `count` maps: the last n for a number, all for None; negative ones count from the end.
 
     Raises:
         ValueError: for an index or a number out of range.

@@ -29,7 +29,7 @@ class FeatureMaps(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Maps (B, C, H, W) of images (B, channels, H, W), in the order of `out_indices`."""
-        return self.model.intermediates(images, self.feature_info.out_indices)
+        return self.model.feature_maps(images, self.feature_info.out_indices)
 
 
 def features_only(model: Model, out_indices: int | Sequence[int] | None = None) -> FeatureMaps:

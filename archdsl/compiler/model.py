@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -19,14 +18,15 @@ from archdsl.graph.architecture import Architecture, Stage
 from archdsl.nn.selective_scan import SelectiveScan
 from archdsl.nn.stream import Stream, from_map, run
 from archdsl.nn.windowed import Windows
+from archdsl.ops.windowed import Windowed
 
 
 class Model(nn.Module):
     """An architecture as a PyTorch module.
 
     Its parts are found as they are named in the spec: `stem`, `stages.<stage>.downsample`,
-    `stages.<stage>.blocks.<index>`, `head`. It takes images of other sizes than the one it was built for, as long as
-    its maps keep at least one place.
+    `stages.<stage>.blocks.<index>`, `head`. It takes images of other sizes than the one it was built for, as
+    long as its maps keep at least one place.
 
     Args:
         architecture: checked.
@@ -77,17 +77,19 @@ class Model(nn.Module):
         return self._through_head(self._trunk(images))
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """The tokens (B, T, C) behind the last stage, extra tokens in their places, before the head and its norm."""
+        """The tokens (B, T, C) behind the last stage, extra tokens in their places; no norm of the head."""
         return self._trunk(images).x
 
-    def forward_head(self, tokens: Tensor, pre_logits: bool = False, grid: tuple[int, ...] | None = None) -> Tensor:
+    def forward_head(
+        self, tokens: Tensor, pre_logits: bool = False, grid: tuple[int, ...] | None = None
+    ) -> Tensor:
         """The head on what `forward_features` returned.
 
         Args:
             tokens: (B, T, C).
             pre_logits: stop before the last linear.
-            grid: (H, W) of the patches among the tokens; needed where the image was not of the built size and the head
-                looks at places.
+            grid: (H, W) of the patches among the tokens; needed where the image was not of the built size
+                and the head looks at places.
         """
         extras = self._last.extras
         if grid is None:
@@ -97,7 +99,7 @@ class Model(nn.Module):
                 grid = (patches,)
         return self._through_head(Stream(tokens, grid, extras), pre_logits)
 
-    def forward_intermediates(
+    def forward_intermediates(  # noqa: PLR0917 (timm's order)
         self,
         images: Tensor,
         indices: int | Sequence[int] | None = None,
@@ -109,21 +111,21 @@ class Model(nn.Module):
     ) -> Any:
         """Feature maps on the way, with the meaning that timm gives these arguments.
 
-        There is a map behind every stage; in an arch of one stage behind every block, as in timm's plain ViTs.
+        There is a map behind every stage; in an arch of one stage behind every block, as timm's ViTs have.
 
         Args:
             images: (B, channels, H, W).
             indices: which maps: the last n for a number, all for None; negative ones count from the end.
-            norm: apply the norm that the head begins with, where it does, to the last stage's map, or to every map of
-                an arch of one stage.
+            norm: apply the norm that the head begins with, where it does, to the last stage's map, or to
+                every map of an arch of one stage.
             stop_early: don't compute what stands behind the last map taken.
             output_fmt: `NCHW`, `NHWC` or `NLC` (patches row by row).
             intermediates_only: return the maps alone.
-            return_prefix_tokens: return pairs of a map and its extra tokens (B, n, C), in the order they were written.
+            return_prefix_tokens: return pairs of a map and its extra tokens (B, n, C), as written.
 
         Returns:
-            The tokens (B, T, C) as `forward_features` returns them (of the last block computed) and the list of maps;
-            or the list alone.
+            The tokens (B, T, C) as `forward_features` returns them (of the last block computed) and the list
+            of maps; or the list alone.
 
         Raises:
             ValueError: for an index out of range, an unknown format, or a feature that is no map.
@@ -133,6 +135,11 @@ class Model(nn.Module):
         maps = [self._as_map(found[i], i, norm, output_fmt) for i in taken]
         listed = maps if return_prefix_tokens else [m for m, _ in maps]
         return listed if intermediates_only else (s.x, listed)
+
+    def feature_maps(self, images: Tensor, indices: Sequence[int]) -> list[Tensor]:
+        """Maps (B, C, H, W) alone, nothing computed behind the last: see `forward_intermediates`."""
+        _, found = self._run(images, frozenset(indices), stop_early=True)
+        return [self._as_map(found[i], i, False, "NCHW")[0] for i in indices]
 
     @property
     def feature_info(self) -> FeatureInfo:
@@ -149,7 +156,9 @@ class Model(nn.Module):
             s = run(stage, s)
         return s
 
-    def _run(self, images: Tensor, taken: frozenset[int], stop_early: bool) -> tuple[Stream, dict[int, Stream]]:
+    def _run(
+        self, images: Tensor, taken: frozenset[int], stop_early: bool
+    ) -> tuple[Stream, dict[int, Stream]]:
         """The stream at the end, and behind every place in `taken`."""
         s = run(self.stem, from_map(images))
         last = max(taken, default=-1) if stop_early else None
@@ -193,7 +202,9 @@ class Model(nn.Module):
 
 def _windows(stage: Stage) -> Windows | None:
     """How a stage is cut for all its blocks."""
-    if stage.within is None:
+    within = stage.within
+    if within is None:
         return None
-    cut = stage.within.arguments(stage.feature, stage.feature)
-    return Windows(**{f.name: cut[f.name] for f in fields(Windows)})
+    if not isinstance(within, Windowed):
+        raise TypeError(f"a stage works within windows, not within {within.name}")
+    return Windows(within.window, within.shift, within.pad, within.extras)

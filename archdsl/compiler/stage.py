@@ -54,5 +54,7 @@ class StageModule(StreamModule):
                 break
             inside = run(block, inside)
             if index in taken:
-                found[index] = inside if self.within is None or undo is None else self.within.leave(inside, undo)
+                found[index] = (
+                    inside if self.within is None or undo is None else self.within.leave(inside, undo)
+                )
         return inside if self.within is None or undo is None else self.within.leave(inside, undo), found

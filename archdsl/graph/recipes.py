@@ -1,4 +1,4 @@
-"""Names of the initial weights that an arch can ask for with `init`; what they do stands in `archdsl.compiler.init`."""
+"""Names of the initial weights that `init` chooses in an arch; `archdsl.compiler.init` draws them."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ class InitRecipe:
     """A named way to draw initial weights.
 
     Args:
-        parameters: names of its numbers with their defaults.
-        bounds: smallest (exclusive) and largest value of every number.
         summary: one line.
         source: where it comes from.
+        parameters: names of its numbers with their defaults.
+        bounds: what every number is over, and its largest value.
     """
 
-    parameters: tuple[tuple[str, float], ...]
-    bounds: tuple[float, float]
     summary: str
     source: str
+    parameters: tuple[tuple[str, float], ...] = ()
+    bounds: tuple[float, float] = (0.0, 1.0)
 
 
 INIT_RECIPES: dict[str, InitRecipe] = {
     "trunc_normal": InitRecipe(
-        (("std", 0.02),), (0.0, 1.0), "weights from a normal distribution cut at -2 and 2, biases 0", "timm"
+        "weights from a normal distribution cut at -2 and 2, biases 0", "timm", (("std", 0.02),)
     ),
     "vim": InitRecipe(
-        (), (0.0, 0.0), "Vim and Mamba-R: last linear of a branch divided by the root of the depth", "arXiv 2401.09417"
+        "Vim and Mamba-R: the last linear of a branch divided by the root of the depth", "arXiv 2401.09417"
     ),
     "mambavision": InitRecipe(
-        (), (0.0, 0.0), "MambaVision: every linear trunc_normal(0.02), that of dt included", "arXiv 2407.08083"
+        "MambaVision: every linear trunc_normal(0.02), that of dt included", "arXiv 2407.08083"
     ),
     "vmamba": InitRecipe(
-        (), (0.0, 0.0), "VMamba: linears trunc_normal(0.02), dt as in Mamba for every route", "arXiv 2401.10166"
+        "VMamba: linears trunc_normal(0.02), dt as in Mamba for every route", "arXiv 2401.10166"
     ),
 }
+"""By name."""
 
 DEFAULT_INIT = Word("trunc_normal", (Fraction(1, 50),))
 """The recipe of an arch that names none."""
@@ -65,7 +66,11 @@ def init_arguments(word: Word) -> tuple[float, ...]:
     low, high = recipe.bounds
     for name, default in recipe.parameters:
         value = given.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, Fraction | int | float) or not low < value <= high:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, Fraction | int | float)
+            or not low < value <= high
+        ):
             raise ValueError(f"`{name}` of `{word.name}` is a number over {low:g}, at most {high:g}")
         numbers.append(float(value))
     return tuple(numbers)

@@ -15,8 +15,8 @@ from archdsl.diagnostics import Diagnostic, DiagnosticError
 def written(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a temporary path beside `path`; what was written there takes the place of `path` at the end.
 
-    The file is synced to disk before it is renamed, so that after a crash `path` holds the old content or the new.
-    Where the body raises, `path` is left as it was and the temporary file is removed.
+    The file is synced to disk before it is renamed, so that after a crash `path` holds the old content or
+    the new. Where the body raises, `path` is left as it was and the temporary file is removed.
 
     Raises:
         DiagnosticError: E508 where the folder or the file can't be written.

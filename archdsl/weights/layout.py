@@ -35,8 +35,9 @@ SWAPPED_HALVES = Conversion(_swapped, _swapped)
 class Entry:
     """One tensor, or one for each value of what stands in braces.
 
-    Patterns are keys with `{i}`, a number that is the same on both sides, and in `ours` also `*`, any one name.
-    Stages are counted from 0 in `ours`, whatever the spec calls them: `stages.0.blocks.{i}.residual.norm.weight`.
+    Patterns are keys with `{i}`, a number that is the same on both sides, and in `ours` also `*`, any one
+    name. Stages are counted from 0 in `ours`, whatever the spec calls them:
+    `stages.0.blocks.{i}.residual.norm.weight`.
 
     Args:
         theirs: key in the checkpoint.

@@ -34,12 +34,13 @@ def recognise(keys: Iterable[str], own: Iterable[str]) -> Layout | None:
             return layout
     if common:
         return None
+    known = ", ".join(layout.title for layout in LAYOUTS)
     raise DiagnosticError(
         Diagnostic(
             "E502",
             "the layout of these weights is not known",
             notes=(f"they begin with {', '.join(sorted(listed)[:4])}",),
-            help=f"known are {', '.join(x.title for x in LAYOUTS)}, and what archdsl wrote for the same architecture",
+            help=f"known are {known}, and what archdsl saved for the same architecture",
         )
     )
 

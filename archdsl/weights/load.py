@@ -28,24 +28,29 @@ def load_weights(
 ) -> WeightsReport:
     """Writes the weights of a checkpoint into a model: an official one, timm's, or what archdsl saved.
 
-    The layout is recognised by its keys. Wrappers (`state_dict`, `model`, `module.` ...) are taken off. Position
-    embeddings of another grid are resized bicubically. Nothing is written unless everything that has to fit does.
+    The layout is recognised by its keys. Wrappers (`state_dict`, `model`, `module.` ...) are taken off.
+    Position embeddings of another grid are resized bicubically. Nothing is written unless everything that
+    has to fit does.
 
     Args:
         model: with storage (not on `meta`).
         source: a file (safetensors, or tensors written by `torch.save`), or a mapping from keys to tensors.
-        strict: everything has to fit. Otherwise what a new task replaces (the classifier, registers) may be missing or
+        strict: everything has to fit. Otherwise what a new task replaces (the classifier, registers) may be
+            missing or
             of another shape: it keeps its values, and the report names it.
 
     Raises:
-        DiagnosticError: E501 for a file that can't be read, E502 for weights that are not recognised, E503 for weights
-            that don't fit, E504 for a file that holds more than tensors. The model is unchanged then.
+        DiagnosticError: E501 for a file that can't be read, E502 for weights that are not recognised, E503
+            for weights that don't fit, E504 for a file that holds more than tensors. The model is unchanged
+            then.
     """
     checkpoint = read_checkpoint(source)
     targets = model.state_dict(keep_vars=True)
     layout = recognise(checkpoint.tensors, targets)
     if any(t.is_meta for t in targets.values()):
-        raise _refusal("the model has no storage", ("it was built on the meta device",), "build it on a device")
+        raise _refusal(
+            "the model has no storage", ("it was built on the meta device",), "build it on a device"
+        )
     plan = _Plan(layout, checkpoint, position_grids(model), tuple(s.name for s in model.architecture.stages))
     for name, target in targets.items():
         plan.add(name, target)
@@ -151,11 +156,11 @@ def _judge(report: WeightsReport, layout: Layout | None, plan: _Plan, strict: bo
         return
     family = layout.title if layout else "archdsl"
     if tolerable:
-        help = "give strict=False to keep the model's own values there"
+        step = "give strict=False to keep the model's own values there"
     else:
-        help = "build the architecture that the weights were trained for, then change it"
+        step = "build the architecture that the weights were trained for, then change it"
     notes = tuple(line.strip() for line in problems(report))
-    raise _refusal(f"these weights ({family}) don't fit the model", notes, help)
+    raise _refusal(f"these weights ({family}) don't fit the model", notes, step)
 
 
 def position_grids(model: Model) -> dict[str, tuple[int, int]]:

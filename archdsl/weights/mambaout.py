@@ -1,4 +1,4 @@
-"""MambaOut (arXiv 2405.07992): the layouts of the official checkpoints and of timm, its rw variants included."""
+"""MambaOut (arXiv 2405.07992): layouts of the official checkpoints and of timm, rw variants included."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import isqrt
 
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 
 def square_grid(places: int) -> tuple[int, int] | None:
@@ -26,5 +26,5 @@ def resize_positions(table: Tensor, old: tuple[int, int], new: tuple[int, int]) 
     """
     channels = table.shape[-1]
     places = table.reshape(-1, *old, channels).permute(0, 3, 1, 2).float()
-    resized = F.interpolate(places, size=new, mode="bicubic", align_corners=False)
+    resized = interpolate(places, size=new, mode="bicubic", align_corners=False)
     return resized.permute(0, 2, 3, 1).reshape(*table.shape[:-2], new[0] * new[1], channels).to(table.dtype)

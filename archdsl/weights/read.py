@@ -50,7 +50,9 @@ def read_checkpoint(source: str | os.PathLike[str] | Mapping[str, object]) -> Ch
     except OSError as error:
         raise _error("E501", f"cannot read {path}", error.strerror or str(error), "check the path") from error
     if size > MAX_BYTES:
-        raise _error("E504", f"{path} is too large", f"{size} bytes, at most {MAX_BYTES}", "give the weights alone")
+        raise _error(
+            "E504", f"{path} is too large", f"{size} bytes, at most {MAX_BYTES}", "give the weights alone"
+        )
     if start[8:9] == b"{":
         return _read_safetensors(path)
     return _read_pickle(path)
@@ -65,7 +67,10 @@ def _read_safetensors(path: Path) -> Checkpoint:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
         raise _error(
-            "E502", f"{path} is no sound safetensors file", str(error), "download it again, or convert it again"
+            "E502",
+            f"{path} is no sound safetensors file",
+            str(error),
+            "download it again, or convert it again",
         ) from error
     return Checkpoint(_tensors(tensors), metadata)
 
@@ -95,9 +100,13 @@ def _tensors(source: Mapping[str, object]) -> dict[str, Tensor]:
         if not isinstance(inner, Mapping):
             break
         source = inner
-    found = {key: value for key, value in source.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    found = {
+        key: value for key, value in source.items() if isinstance(key, str) and isinstance(value, Tensor)
+    }
     if not found:
-        raise _error("E502", "there are no tensors in these weights", "", "give a mapping from names to tensors")
+        raise _error(
+            "E502", "there are no tensors in these weights", "", "give a mapping from names to tensors"
+        )
     stripped = True
     while stripped:
         stripped = False

@@ -25,7 +25,9 @@ class Mismatch:
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason or f'model {_shape(self.expected)}, checkpoint {_shape(self.found)}'}"
+        return (
+            f"{self.name}: {self.reason or f'model {_shape(self.expected)}, checkpoint {_shape(self.found)}'}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

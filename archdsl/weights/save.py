@@ -62,7 +62,9 @@ def save_weights(model: Model, path: str | os.PathLike[str]) -> None:
     """
     from safetensors.torch import save_file
 
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    tensors = {
+        name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()
+    }
     with written(path) as temporary:
         save_file(tensors, temporary, _metadata(model))
 

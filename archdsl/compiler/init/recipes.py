@@ -1,7 +1,8 @@
 """The recipes: what each writes into a module of a given role.
 
-A recipe leaves alone what it does not name: there PyTorch's initial values stand, or the operator's own (the selective
-scan starts as in Mamba: dt from 0.001 to 0.1, A = -1 ... -S, D = 1; layer scale at its `init`; norms at 1 and 0).
+A recipe leaves alone what it does not name: there PyTorch's initial values stand, or the operator's own
+(the selective scan starts as in Mamba: dt from 0.001 to 0.1, A = -1 ... -S, D = 1; layer scale at its
+`init`; norms at 1 and 0).
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ LECUN_TRUNCATION = 0.87962566103423978
 
 
 def trunc_normal(std: float = 0.02) -> Recipe:
-    """Weights of linears and 2-D convolutions from a normal distribution cut at -2 and 2 (absolute), biases 0.
+    """Weights of linears and 2-D convolutions normal, cut at -2 and 2 (absolute), biases 0.
 
-    So do all tables of tokens and positions. Selective scans and the short convolutions in front of them start as in
-    Mamba.
+    So do all tables of tokens and positions. Selective scans and the short convolutions in front of them
+    start as in Mamba.
     """
 
     def write(module: nn.Module, role: Role) -> None:
@@ -42,11 +43,11 @@ def trunc_normal(std: float = 0.02) -> Recipe:
 def vim() -> Recipe:
     """Vim (arXiv 2401.09417) and Mamba-R (arXiv 2405.14858), as their code has it.
 
-    - Linears keep PyTorch's weights, their biases are 0; the last linear of each residual branch is divided by the
-      root of the number of residual branches.
+    - Linears keep PyTorch's weights, their biases are 0; the last linear of each residual branch is divided
+      by the root of the number of residual branches.
     - The first route of a scan starts as in Mamba; the bias of dt of every other route is 0.
-    - Convolutions of the stem: LeCun normal, cut at -2 and 2 absolute, biases 0. Linears of the head and tables of
-      tokens and positions: normal with standard deviation 0.02.
+    - Convolutions of the stem: LeCun normal, cut at -2 and 2 absolute, biases 0. Linears of the head and
+      tables of tokens and positions: normal with standard deviation 0.02.
     """
 
     def write(module: nn.Module, role: Role) -> None:
@@ -84,7 +85,7 @@ def mambavision() -> Recipe:
 
 
 def vmamba() -> Recipe:
-    """VMamba (arXiv 2401.10166): linears trunc_normal(0.02) with bias 0; scans start as in Mamba on every route."""
+    """VMamba (arXiv 2401.10166): linears trunc_normal(0.02), biases 0; scans start as in Mamba."""
 
     def write(module: nn.Module, role: Role) -> None:
         if isinstance(module, nn.Linear) and role.op != "selective_scan":

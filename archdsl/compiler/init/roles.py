@@ -32,11 +32,15 @@ class Role:
 def roles(placed: Mapping[str, Placed]) -> Iterator[tuple[nn.Module, Role]]:
     """Every module that may hold weights of its own, with its role; modules that are shared come once."""
     branches = sum(
-        p.node.op.name == "residual" for path, top in placed.items() if path.startswith("stages.") for p in top.walk()
+        p.node.op.name == "residual"
+        for path, top in placed.items()
+        if path.startswith("stages.")
+        for p in top.walk()
     )
     seen: set[int] = set()
     for path, top in placed.items():
-        for module, role in _inside(top, Role(top.node.op.name, path.partition(".")[0], branches=branches), None):
+        first = Role(top.node.op.name, path.partition(".")[0], branches=branches)
+        for module, role in _inside(top, first, None):
             if id(module) not in seen:
                 seen.add(id(module))
                 yield module, role

@@ -10,7 +10,7 @@ from archdsl.graph.node import Node
 
 
 def drop_no_ops(architecture: Architecture) -> Architecture:
-    """Takes every `drop_path` whose rate is 0 out of the sequence it stands in, unless nothing else is there."""
+    """Takes every `drop_path` of rate 0 out of the sequence it stands in, unless nothing else is there."""
     return rewrite_all(architecture, _without_no_ops)
 
 
