@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archdsl.compiler.build import compile_model
-    from archdsl.compiler.features_only import FeatureMaps, features_only
+    from archdsl.compiler.feature_maps import FeatureMaps, features_only
     from archdsl.compiler.model import Model
 
 __all__ = ["FeatureMaps", "Model", "compile_model", "features_only"]
 
 _WHERE = {
     "compile_model": "archdsl.compiler.build",
-    "FeatureMaps": "archdsl.compiler.features_only",
-    "features_only": "archdsl.compiler.features_only",
+    "FeatureMaps": "archdsl.compiler.feature_maps",
+    "features_only": "archdsl.compiler.feature_maps",
     "Model": "archdsl.compiler.model",
 }
 

@@ -63,13 +63,18 @@ def per_block(architecture: Architecture) -> bool:
     return len(architecture.stages) == 1
 
 
-def feature_points(architecture: Architecture) -> tuple[FeaturePoint, ...]:
-    """Where maps can be taken: behind every stage, or behind every block of an arch of one stage."""
+def feature_points(architecture: Architecture, names: Sequence[str]) -> tuple[FeaturePoint, ...]:
+    """Where maps can be taken: behind every stage, or behind every block of an arch of one stage.
+
+    Args:
+        architecture: of the model.
+        names: under which the model holds its stages.
+    """
     points = []
-    for stage in architecture.stages:
+    for name, stage in zip(names, architecture.stages, strict=True):
         places = stage.feature.grid[0] if stage.feature.is_map else 1
         reduction = max(1, round(architecture.image[0] / places))
-        path = f"stages.{stage.name}"
+        path = f"stages.{name}"
         if per_block(architecture):
             modules = [f"{path}.blocks.{i}" for i in range(len(stage.blocks))]
         else:

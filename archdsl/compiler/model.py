@@ -144,7 +144,7 @@ class Model(nn.Module):
     @property
     def feature_info(self) -> FeatureInfo:
         """The maps that `forward_intermediates` counts, as timm describes them."""
-        return FeatureInfo(feature_points(self.architecture))
+        return FeatureInfo(feature_points(self.architecture, tuple(self.stages)))
 
     @property
     def _last(self) -> Feature:

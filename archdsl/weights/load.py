@@ -51,7 +51,7 @@ def load_weights(
         raise _refusal(
             "the model has no storage", ("it was built on the meta device",), "build it on a device"
         )
-    plan = _Plan(layout, checkpoint, position_grids(model), tuple(s.name for s in model.architecture.stages))
+    plan = _Plan(layout, checkpoint, position_grids(model), tuple(model.stages))
     for name, target in targets.items():
         plan.add(name, target)
     report = plan.report()

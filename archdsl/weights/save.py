@@ -30,7 +30,7 @@ def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
     tensors = model.state_dict()
     if table is None:
         return dict(tensors)
-    stages = tuple(stage.name for stage in model.architecture.stages)
+    stages = tuple(model.stages)
     out: dict[str, Tensor] = {}
     homeless: list[str] = []
     for name, tensor in tensors.items():
