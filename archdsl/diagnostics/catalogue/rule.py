@@ -1,4 +1,4 @@
-"""The catalogue of codes: what each rule says, why it is there, and an example with its mending."""
+"""What the catalogue says about one code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One code of the catalogue.
+
+    `wrong` and `right` are commands of the shell where they begin with `archdsl `. Else they are texts of the
+    language: a whole file where an `arch` stands in them, else lines of an arch, behind definitions and an
+    empty line where there are any.
 
     Args:
         title: the rule in one line.
@@ -20,6 +24,3 @@ class Rule:
     explanation: str
     wrong: str
     right: str
-
-
-CATALOGUE: dict[str, Rule] = {}

@@ -1,0 +1,11 @@
+"""The catalogue of codes: what each rule says, why it is there, and an example with its mending."""
+
+from archdsl.diagnostics.catalogue.building import BUILDING
+from archdsl.diagnostics.catalogue.names import NAMES
+from archdsl.diagnostics.catalogue.rule import Rule
+from archdsl.diagnostics.catalogue.shapes import SHAPES
+from archdsl.diagnostics.catalogue.syntax import SYNTAX
+
+__all__ = ["CATALOGUE", "Rule"]
+
+CATALOGUE: dict[str, Rule] = SYNTAX | NAMES | SHAPES | BUILDING
