@@ -14,7 +14,16 @@ from archdsl.lang.build import BUILD
 class EveryToken:
     """Keeps the terminals that no rule mentions: comments, and mistakes that have a name."""
 
-    always_accept = ("BAD_NAME", "BAD_NUMBER", "BAD_STRING", "COLON", "COMMENT", "QUOTED", "RESERVED", "UNKNOWN")
+    always_accept = (
+        "BAD_NAME",
+        "BAD_NUMBER",
+        "BAD_STRING",
+        "COLON",
+        "COMMENT",
+        "QUOTED",
+        "RESERVED",
+        "UNKNOWN",
+    )
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         """The tokens as they come; `layout` puts them in order for the parser."""
