@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import stat
+import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.resources import files
+from pathlib import Path
 
+import lark
 from lark import Lark, Token
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from archdsl.lang.build import BUILD
+
+_FILES = ("arch.lark", "values.lark")
 
 
 class EveryToken:
@@ -32,10 +41,35 @@ class EveryToken:
 
 @cache
 def grammar() -> Lark:
-    """The parser of `.arch` files (`file`) and of single values (`value`)."""
+    """The parser of `.arch` files (`file`) and of single values (`value`).
+
+    Lark needs some 70 ms to build its tables from the grammar, so they are kept in the user's cache folder.
+    """
+    folder = private_cache()
+    if folder is None:
+        return build(None)
+    tables = folder / f"grammar-{_key()}"
+    if tables.exists():
+        return build(tables)
+    unfinished = tables.with_suffix(f".{os.getpid()}")
+    parser = build(unfinished)
+    try:
+        unfinished.replace(tables)
+    except OSError:  # another process was first, or the disk is full: the tables are in memory anyway
+        unfinished.unlink(missing_ok=True)
+    return parser
+
+
+def build(tables: Path | None, *, strict: bool = False) -> Lark:
+    """The parser, from the tables in a file where it exists, else from the grammar (and then written there).
+
+    Args:
+        tables: a file only the user can write to, because Lark unpickles it; None to use none.
+        strict: refuse a grammar with conflicts or with terminals that collide.
+    """
     return Lark.open_from_package(
         "archdsl.grammars",
-        "arch.lark",
+        _FILES[0],
         parser="lalr",
         lexer="basic",
         postlex=EveryToken(),
@@ -43,10 +77,35 @@ def grammar() -> Lark:
         keep_all_tokens=True,
         maybe_placeholders=False,
         transformer=BUILD,
+        strict=strict,
+        cache=str(tables) if tables else False,
     )
+
+
+def private_cache() -> Path | None:
+    """The user's cache folder for archdsl, made where it is missing; None unless it is the user's alone."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base, "archdsl")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except (OSError, RuntimeError, ValueError):
+        return None
+    if not stat.S_ISDIR(found.st_mode) or not os.access(folder, os.W_OK):
+        return None
+    if os.name == "posix" and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
+        return None
+    return folder
 
 
 def start(rule: str, text: str) -> tuple[InteractiveParser, list[Token]]:
     """A parser waiting for its first token, and the tokens of `text`, comments and line ends included."""
     parser = grammar().parse_interactive(text, start=rule)
     return parser, list(parser.lexer_thread.lex(parser.parser_state))  # type: ignore[no-untyped-call]
+
+
+def _key() -> str:
+    digest = hashlib.sha256(f"{lark.__version__} {sys.version}".encode())
+    for name in _FILES:
+        digest.update(files("archdsl.grammars").joinpath(name).read_bytes())
+    return digest.hexdigest()[:20]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import cast
 
-from lark import Token
 from lark.exceptions import UnexpectedToken
 
-from archdsl.diagnostics import Diagnostic, DiagnosticError, Source
+from archdsl.diagnostics import DiagnosticError, Source
 from archdsl.lang import tree as t
 from archdsl.lang.build import BUILD, as_path
 from archdsl.lang.grammar import start
 from archdsl.lang.layout import layout
+from archdsl.lang.limits import check_nesting, check_size
 from archdsl.lang.text import check_text
 
 
@@ -47,11 +47,14 @@ def _parse(rule: str, source: Source) -> t.Node:
     with BUILD.lock:
         BUILD.source = source
         parser, tokens = start(rule, source.text)
+        check_size(source, tokens)
         try:
             for token in layout(tokens, enclosed=rule != "file"):
                 parser.feed_token(token)
-            return cast(t.Node, parser.feed_eof())  # type: ignore[no-untyped-call]
-        except UnexpectedToken as error:
-            token = cast(Token, error.token)
-            span = BUILD.span(token, token)
-            raise DiagnosticError(Diagnostic("E101", f"unexpected {token!r}", span)) from None
+            root = cast(t.Node, parser.feed_eof())  # type: ignore[no-untyped-call]
+        except (UnexpectedToken, DiagnosticError):
+            from archdsl.lang.mistakes.recover import mistakes
+
+            raise DiagnosticError(*mistakes(rule, source, tokens)) from None
+    check_nesting(root)
+    return root

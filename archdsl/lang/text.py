@@ -8,8 +8,6 @@ from pathlib import Path
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, Span
 
 MAX_BYTES = 1_000_000
-MAX_TOKENS = 200_000
-MAX_NESTING = 100
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
