@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import NamedTuple
 
 import torch
@@ -77,8 +78,9 @@ def from_map(image: Tensor) -> Stream:
 
 
 def _segments(patches: int, extras: tuple[Extra, ...]) -> tuple[Segment, ...]:
-    """`segments`, past its cache where a compiler traces: that warns of caches."""
-    return (segments.__wrapped__ if torch.compiler.is_compiling() else segments)(patches, extras)
+    """`segments` for a compiler too: it warns of caches, and the places need a fixed number of patches."""
+    find = segments.__wrapped__ if torch.compiler.is_compiling() else segments
+    return find(index(patches), extras)
 
 
 def _cat(runs: list[Tensor]) -> Tensor:
