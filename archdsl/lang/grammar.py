@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 
 import lark
@@ -16,6 +17,7 @@ from lark import Lark, Token
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from archdsl.lang.build import BUILD
+from archdsl.lang.limits import MAX_TOKENS
 
 _FILES = ("arch.lark", "values.lark")
 
@@ -99,9 +101,13 @@ def private_cache() -> Path | None:
 
 
 def start(rule: str, text: str) -> tuple[InteractiveParser, list[Token]]:
-    """A parser waiting for its first token, and the tokens of `text`, comments and line ends included."""
+    """A parser waiting for its first token, and the tokens of `text`, comments and line ends included.
+
+    Reading stops with the first token beyond the limit.
+    """
     parser = grammar().parse_interactive(text, start=rule)
-    return parser, list(parser.lexer_thread.lex(parser.parser_state))  # type: ignore[no-untyped-call]
+    tokens: Iterator[Token] = parser.lexer_thread.lex(parser.parser_state)  # type: ignore[no-untyped-call]
+    return parser, list(islice(tokens, MAX_TOKENS + 1))
 
 
 def _key() -> str:

@@ -48,7 +48,7 @@ def missing_value(s: Situation) -> Diagnostic | None:
         return s.tell(
             "the pipeline ends in `->`",
             "expected a part behind it",
-            "begin the next line with `->` instead",
+            "delete it, or begin the next line with `->`",
             token=before,
         )
     if before.type in OPERATORS | CONDITIONS | {"EQUALS", "EACH"}:
