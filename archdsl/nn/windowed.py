@@ -151,15 +151,15 @@ class Windowed(StreamModule):
         super().__init__()
         for name, part in parts.items():
             self.add_module(name, part)
-        self.windows = Windows(window, shift, pad, extras)
-        self.inner = tuple(parts)
+        self._windows = Windows(window, shift, pad, extras)
+        self._inner = tuple(parts)
         self.extras_proj = nn.Linear(*project) if project else None
 
     def forward(self, s: Stream) -> Stream:
         """The map with the parts applied inside every window."""
-        inside, undo = self.windows.enter(s)
-        for name in self.inner:
+        inside, undo = self._windows.enter(s)
+        for name in self._inner:
             inside = run(self.get_submodule(name), inside)
         if self.extras_proj is not None:
             undo = undo._replace(waiting=tuple(self.extras_proj(e) for e in undo.waiting))
-        return self.windows.leave(inside, undo)
+        return self._windows.leave(inside, undo)

@@ -145,6 +145,12 @@ def test_waiting_tokens_follow_a_change_of_width() -> None:
     assert module(Stream(torch.randn(1, 17, 6), (4, 4), x.extras)).x.shape == (1, 17, 10)
 
 
+@pytest.mark.parametrize("name", ["inner", "windows", "window", "norm"])
+def test_parts_may_have_any_name(name: str) -> None:
+    node = make_node(Windowed(window=(2, 2)), Feature(6, (4, 4)), [lambda f: make_node(Linear(), f, name=name)])
+    assert [k for k, _ in module_of(node).named_parameters()] == [f"{name}.weight", f"{name}.bias"]
+
+
 def test_windows_inside_shifted_windows_keep_regions_apart() -> None:
     outer, inner = Windows((4, 4), shift=2), Windows((2, 2), shift=1)
     s, _ = outer.enter(Stream(torch.randn(2, 64, 3), (8, 8)))
