@@ -12,8 +12,28 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError, unique
+from archdsl.ops._types import Count, Flag, Kernel, Natural, Orders, Positive, Rate, Real, Width, WidthOrSame
 
-__all__ = ["Infer", "Macs", "Op", "PartParameter", "ShapeError", "find", "names", "unique"]
+__all__ = [
+    "Count",
+    "Flag",
+    "Infer",
+    "Kernel",
+    "Macs",
+    "Natural",
+    "Op",
+    "Orders",
+    "PartParameter",
+    "Positive",
+    "Rate",
+    "Real",
+    "ShapeError",
+    "Width",
+    "WidthOrSame",
+    "find",
+    "names",
+    "unique",
+]
 
 GROUP = "archdsl.ops"
 

@@ -1,4 +1,4 @@
-"""An operator from outside: found through its entry point, built, counted and trained, with no file changed."""
+"""An operator from outside: found through its entry point, built, counted and trained."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Ssd(nn.Module):
@@ -26,10 +26,13 @@ class Ssd(nn.Module):
         self.dt_bias = nn.Parameter(torch.zeros(heads))
 
     def forward(self, x: Tensor) -> Tensor:
-        """y = (decay * C B^T) (dt x) + D x for every head; decay from s to t is exp(a (dt_{s+1} + ... + dt_t))."""
+        """y = (decay * C B^T) (dt x) + D x for every head.
+
+        The decay from step s to step t is exp(a (dt_{s+1} + ... + dt_t)).
+        """
         batch, tokens, dim = x.shape
         B, C, dt = self.proj(x).split(self.widths, dim=-1)
-        dt = F.softplus(dt + self.dt_bias)
+        dt = functional.softplus(dt + self.dt_bias)
         reached = (-torch.exp(self.A_log) * dt).cumsum(1).transpose(1, 2)
         decay = reached[:, :, :, None] - reached[:, :, None, :]
         ahead = torch.ones(tokens, tokens, dtype=torch.bool, device=x.device).triu(1)

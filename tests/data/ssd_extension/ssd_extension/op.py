@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from archdsl.features import Feature
-from archdsl.ops import Infer, Macs, Op, ShapeError
-from archdsl.ops._types import Count
+from archdsl.ops import Count, Infer, Macs, Op, ShapeError
 
 
 class Ssd(Op):
