@@ -55,7 +55,7 @@ class Stream(NamedTuple):
         """The patches as (B, C, H, W), without a copy where there are no extras."""
         patches, _ = self.take_apart()
         h, w = self.grid
-        return patches.reshape(patches.shape[0], h, w, patches.shape[-1]).permute(0, 3, 1, 2)
+        return patches.reshape(patches.shape[0], h, w, -1).permute(0, 3, 1, 2)
 
 
 def put_together(

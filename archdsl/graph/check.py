@@ -1,0 +1,41 @@
+"""Everything that is wrong with a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from archdsl.diagnostics import Diagnostic
+from archdsl.graph.build import Builder
+from archdsl.graph.elaborate import Taken, elaborate
+from archdsl.graph.files import Unit, load_file
+from archdsl.graph.report import Report
+from archdsl.graph.variants import plan_of
+from archdsl.lang import tree as t
+
+
+def check(source: str | Path) -> list[Diagnostic]:
+    """All mistakes of an `.arch` file: of its text, its names, and of every architecture and variant in it.
+
+    Never raises for a user's mistake; one mistake gives one diagnostic.
+
+    Args:
+        source: the path of the file.
+    """
+    report = Report()
+    with report.guard():
+        _check(load_file(source), report)
+    return list(report.sorted())
+
+
+def _check(unit: Unit, report: Report) -> None:
+    for used in unit.all_units():
+        report.add(*used.faults)
+    taken = Taken()
+    builder = Builder()
+    for name, arch in unit.arches.items():
+        with report.guard():
+            plan = plan_of(unit, name)
+            if isinstance(arch, t.ArchDef) and any(p.default is None for p in arch.parameters):
+                continue
+            elaborate(plan, report, builder, taken)
+    report.add(*taken.mistakes())

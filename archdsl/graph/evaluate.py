@@ -1,0 +1,306 @@
+"""From expressions to values. Networks stay unevaluated: they become parts, with the scope of their text."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from archdsl.diagnostics import Span
+from archdsl.features import Word
+from archdsl.graph.arithmetic import FUNCTIONS, arithmetic, bounded, compare, whole
+from archdsl.graph.names import at_file_level, callee_of, unknown
+from archdsl.graph.report import SpecError, mistake
+from archdsl.graph.scopes import Blocks, Cell, Part, Scope, Unset, Value
+from archdsl.lang import tree as t
+from archdsl.ops._types import SAME, describe
+
+MAX_BLOCKS = 10_000
+MAX_NESTING = 100
+WINDOWS = "windows"
+"""The word that cuts a whole stage: `within = windows(14)`."""
+
+
+def unwrap(expr: t.Expr) -> t.Expr:
+    """The expression without parentheses around it."""
+    while isinstance(expr, t.Parens):
+        expr = expr.inner
+    return expr
+
+
+def written(expr: t.Expr, scope: Scope) -> tuple[t.Expr, Scope]:
+    """The text that a value was read from: bare names of locals are followed to what they stand for."""
+    for _ in range(MAX_NESTING):
+        expr = unwrap(expr)
+        cell = scope.find(expr.id) if isinstance(expr, t.Name) else None
+        if cell is None or cell.expr is None or cell.scope is None:
+            break
+        expr, scope = cell.expr, cell.scope
+    return expr, scope
+
+
+def value_of(cell: Cell, depth: int = 0) -> Value:
+    """What a name stands for, computed once.
+
+    Raises:
+        SpecError: from its text, again for everyone who asks.
+    """
+    if cell.error is not None:
+        raise cell.error
+    if not isinstance(cell.value, Unset):
+        return cell.value
+    if cell.busy:
+        raise mistake("E208", f"`{cell.name}` is defined by itself", cell.span, "needs its own value")
+    cell.busy = True
+    try:
+        expr, scope = cell.text()
+        cell.value = evaluate(expr, scope, depth + 1)
+    except SpecError as error:
+        cell.error = error
+        raise
+    finally:
+        cell.busy = False
+    return cell.value
+
+
+def evaluate(expr: t.Expr, scope: Scope, depth: int = 0) -> Value:
+    """The value of an expression.
+
+    Raises:
+        SpecError: E201, E205, E208, E210, E215, E218.
+    """
+    expr = unwrap(expr)
+    if depth > MAX_NESTING:
+        raise mistake("E218", "values are nested too deep", expr.span, f"more than {MAX_NESTING} levels")
+    match expr:
+        case t.Number():
+            return bounded(expr.value, expr.span)
+        case t.Name():
+            return _name(expr, scope, depth)
+        case t.Constant():
+            return expr.value
+        case t.Call():
+            return _call(expr, scope, depth)
+        case t.Pipeline():
+            return Part(expr, scope)
+        case t.Repeat():
+            return _repeat(expr, scope, depth)
+        case t.Binary():
+            return _sum_or_product(expr, scope, depth)
+        case t.List():
+            return tuple(evaluate(i, scope, depth + 1) for i in expr.items)
+        case t.Index() | t.Slice():
+            return _element(expr, scope, depth)
+        case t.Unary():
+            operand = _operand(expr.operand, scope, depth)
+            return arithmetic("-", Fraction(0), operand, expr.span, expr.operand.span)
+        case t.Same():
+            return SAME
+        case t.String():
+            return expr.value
+        case t.Compare():
+            side = evaluate if expr.operator in ("==", "!=") else _operand
+            left, right = (side(e, scope, depth + 1) for e in (expr.left, expr.right))
+            return compare(expr.operator, left, right, expr.left.span, expr.right.span)
+        case t.Logic():
+            return _logic(expr, scope, depth)
+        case t.Not():
+            return not _truth(expr.operand, scope, depth)
+        case t.Member():
+            raise mistake(
+                "E205", "a value has no members", expr.span, f"`.{expr.name}` belongs in a path",
+                help="paths stand on the left of `=` in variants and overrides",
+            )  # fmt: skip
+        case _:
+            raise mistake("E205", "a range belongs in a search", expr.span, help="write one value")
+
+
+def _name(expr: t.Name, scope: Scope, depth: int) -> Value:
+    local = scope.find(expr.id)
+    if local is not None:
+        if local.kind == "predefined" and scope.below(expr.id) is not None:
+            raise unknown(scope, expr.id, expr.span)
+        local.used = True
+        return value_of(local, depth)
+    found = at_file_level(scope, expr.id, expr.span)
+    if isinstance(found, Cell):
+        return _file_let(found, depth)
+    if found is not None or expr.id == WINDOWS:
+        return Part(expr, scope)
+    if scope.below(expr.id) is not None:
+        raise unknown(scope, expr.id, expr.span)
+    return Word(expr.id)
+
+
+def _file_let(cell: Cell, depth: int) -> Value:
+    """A value of a file; those above it are computed first, so that long files do not nest."""
+    body = cell.scope.body if cell.scope is not None else None
+    for above in body.names.values() if body is not None else ():
+        if above is cell:
+            break
+        if above.error is None and isinstance(above.value, Unset) and not above.busy:
+            try:
+                value_of(above, depth)
+            except SpecError:
+                continue  # told to whoever asks for it
+    return value_of(cell, depth)
+
+
+def _call(expr: t.Call, scope: Scope, depth: int) -> Value:
+    name = expr.callee.id
+    if callee_of(scope, name, expr.callee.span) is not None or name == WINDOWS:
+        return Part(expr, scope)
+    if name in FUNCTIONS:
+        return _function(expr, scope, depth)
+    if scope.find(name) is not None or at_file_level(scope, name) is not None:
+        raise unknown(scope, name, expr.callee.span, callee=True)
+    args: list[object] = []
+    kwargs: list[tuple[str, object]] = []
+    for argument in expr.arguments:
+        value = evaluate(argument.value, scope, depth + 1)
+        if argument.path is None:
+            args.append(value)
+        else:
+            kwargs.append((str(argument.path), value))
+    return Word(name, tuple(args), tuple(kwargs))
+
+
+def _function(expr: t.Call, scope: Scope, depth: int) -> Value:
+    name = expr.callee.id
+    count, function = FUNCTIONS[name]
+    for argument in expr.arguments:
+        if argument.path is not None:
+            raise mistake("E202", f"`{name}` has no named parameters", argument.path.span)
+    if len(expr.arguments) > count > 0:
+        raise mistake("E204", f"`{name}` takes one value", expr.arguments[count].span, "too many")
+    if not expr.arguments:
+        raise mistake("E203", f"`{name}` needs a value", expr.span)
+    values = [_operand(argument.value, scope, depth) for argument in expr.arguments]
+    return bounded(function(tuple(values), tuple(a.value.span for a in expr.arguments)), expr.span)
+
+
+def unknown_word(value: Word, expr: t.Expr, scope: Scope) -> SpecError:
+    """E201 at the text that gave a word, where a word has no meaning."""
+    expr, scope = written(expr, scope)
+    if isinstance(expr, t.Call):
+        return unknown(scope, value.name, expr.callee.span, callee=True)
+    return unknown(scope, value.name, expr.span)
+
+
+def count_of(expr: t.Expr, scope: Scope, depth: int = 0) -> int:
+    """The number of copies left of `x`.
+
+    Raises:
+        SpecError: E201, E205, E215, E218.
+    """
+    value = _operand(expr, scope, depth)
+    count = whole(value, expr.span, "a whole number of copies")
+    if count < 0:
+        raise mistake("E218", "a number of copies is negative", expr.span, f"this is {count}")
+    if count > MAX_BLOCKS:
+        raise mistake(
+            "E218", "too many blocks", expr.span, f"{count:,} copies", help=f"at most {MAX_BLOCKS:,} go"
+        )
+    return count
+
+
+def _repeat(expr: t.Repeat, scope: Scope, depth: int) -> Value:
+    count = count_of(expr.count, scope, depth)
+    blocks = _networks(_operand(expr.body, scope, depth), expr.body, "x")
+    _limit(count * len(blocks.parts), expr.count.span)
+    return Blocks(blocks.parts * count, blocks.joined)
+
+
+def _limit(count: int, span: Span) -> None:
+    if count > MAX_BLOCKS:
+        raise mistake("E218", "too many blocks", span, f"{count:,} in all", help=f"at most {MAX_BLOCKS:,} go")
+
+
+def _networks(value: Value, expr: t.Expr, operator: str) -> Blocks:
+    """What `x` repeats and `+` joins."""
+    if isinstance(value, Blocks):
+        return value
+    if isinstance(value, Part):
+        return Blocks((value,))
+    if value is None:
+        return Blocks(())
+    need = "repeats networks" if operator == "x" else "joins blocks, or adds numbers, never both"
+    step = "to multiply numbers, write `*`" if operator == "x" else ""
+    raise mistake("E215", f"`{operator}` {need}", expr.span, f"found {describe(value)}", help=step)
+
+
+def _operand(expr: t.Expr, scope: Scope, depth: int) -> Value:
+    """The value of an expression where a word has no meaning."""
+    value = evaluate(expr, scope, depth + 1)
+    if isinstance(value, Word):
+        raise unknown_word(value, expr, scope)
+    return value
+
+
+def _sum_or_product(expr: t.Binary, scope: Scope, depth: int) -> Value:
+    """Long sums lean to the left, so their spine is walked and not nested."""
+    spine: list[t.Binary] = []
+    left: t.Expr = expr
+    while isinstance(left, t.Binary):
+        spine.append(left)
+        left = unwrap(left.left)
+    value = _operand(left, scope, depth)
+    for node in reversed(spine):
+        right = _operand(node.right, scope, depth)
+        networks = isinstance(value, Part | Blocks) or isinstance(right, Part | Blocks)
+        if node.operator == "+" and networks:
+            a, b = _networks(value, node.left, "+"), _networks(right, node.right, "+")
+            _limit(len(a.parts) + len(b.parts), node.span)
+            value = Blocks(a.parts + b.parts, True)
+        else:
+            value = arithmetic(node.operator, value, right, node.left.span, node.right.span)
+    return value
+
+
+def _element(expr: t.Index | t.Slice, scope: Scope, depth: int) -> Value:
+    spine: list[t.Index | t.Slice] = []
+    base: t.Expr = expr
+    while isinstance(base, t.Index | t.Slice):
+        spine.append(base)
+        base = unwrap(base.base)
+    value = _operand(base, scope, depth)
+    for node in reversed(spine):
+        if not isinstance(value, tuple):
+            raise mistake("E215", "only lists have elements", node.base.span, f"this is {describe(value)}")
+        if isinstance(node, t.Index):
+            at = whole(_operand(node.index, scope, depth), node.index.span)
+            if not -len(value) <= at < len(value):
+                raise mistake(
+                    "E215", "the list has no such element", node.index.span,
+                    f"{at} in a list of {len(value)}", help=_bounds(len(value)),
+                )  # fmt: skip
+            value = value[at]
+        else:
+            start = whole(_operand(node.start, scope, depth), node.start.span)
+            stop = whole(_operand(node.stop, scope, depth), node.stop.span)
+            value = value[start:stop]
+    return value
+
+
+def _bounds(length: int) -> str:
+    return f"elements go from 0 to {length - 1}, or from -{length} to -1" if length else "the list is empty"
+
+
+def _logic(expr: t.Logic, scope: Scope, depth: int) -> Value:
+    spine: list[t.Logic] = []
+    left: t.Expr = expr
+    while isinstance(left, t.Logic):
+        spine.append(left)
+        left = unwrap(left.left)
+    value = _truth(left, scope, depth)
+    for node in reversed(spine):
+        if value != (node.operator == "or"):
+            value = _truth(node.right, scope, depth)
+    return value
+
+
+def _truth(expr: t.Expr, scope: Scope, depth: int) -> bool:
+    value = _operand(expr, scope, depth)
+    if not isinstance(value, bool):
+        raise mistake(
+            "E205", "expected a condition", expr.span, f"found {describe(value)}", help="compare: `a == b`"
+        )
+    return value

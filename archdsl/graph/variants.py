@@ -1,0 +1,131 @@
+"""Variants: an architecture under a new name, with values put into the one it calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archdsl.diagnostics import Span, did_you_mean
+from archdsl.graph.evaluate import unwrap
+from archdsl.graph.files import Unit
+from archdsl.graph.names import callee_of
+from archdsl.graph.report import SpecError, mistake
+from archdsl.graph.scopes import Scope
+from archdsl.lang import tree as t
+
+MAX_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """A value for a path, in a variant or from outside.
+
+    Args:
+        path: a parameter, a slot, or a path such as `s3.heads`.
+        expr: the value's text.
+        writer: the file whose definitions that text sees.
+        variant: written in a variant, not given from outside.
+    """
+
+    path: t.Path
+    expr: t.Expr
+    writer: Unit
+    variant: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is to be elaborated.
+
+    Args:
+        name: of the architecture or variant.
+        arch: the body it leads to.
+        unit: the file of that body.
+        given: values in the order in which they are put; later ones win.
+        span: the name where it is defined.
+    """
+
+    name: str
+    arch: t.ArchDef
+    unit: Unit
+    given: tuple[Given, ...]
+    span: Span
+
+
+def plan_of(unit: Unit, name: str) -> Plan:
+    """The plan of an architecture of a file, through all variants that lead to it.
+
+    Raises:
+        SpecError: E201 for an unknown architecture, E204, E207 and E208.
+    """
+    found = unit.arch(name)
+    if found is None:
+        raise LookupError(name)
+    first, where = found
+    layers: list[tuple[t.Call, Unit]] = []
+    chain = [first]
+    current = first
+    while isinstance(current, t.VariantDef):
+        call = unwrap(current.call)
+        callee = call.callee if isinstance(call, t.Call) else call
+        if not isinstance(callee, t.Name):
+            raise mistake(
+                "E216", "a variant calls an architecture", call.span, help="write `arch b = a(...)`"
+            )
+        target = where.arch(callee.id, callee.span)
+        if target is None:
+            raise _unknown(where, callee)
+        if isinstance(call, t.Call):
+            layers.append((call, where))
+        if any(target[0] is c for c in chain) or len(chain) > MAX_DEPTH:
+            names = [c.name for c in chain[next((i for i, c in enumerate(chain) if c is target[0]), 0) :]]
+            raise mistake(
+                "E208", "variants call each other in a circle", callee.span,
+                notes=(" calls ".join([*names, callee.id]),), help="let one of them be an arch with a body",
+            )  # fmt: skip
+        current, where = target
+        chain.append(current)
+    given = [g for call, writer in reversed(layers) for g in _given(call, writer, current)]
+    return Plan(name, current, where, tuple(given), first.name_span)
+
+
+def _given(call: t.Call, writer: Unit, arch: t.ArchDef) -> list[Given]:
+    """The arguments of one variant's call as values for paths."""
+    names = [p.name for p in arch.parameters]
+    taken: set[str] = set()
+    out: list[Given] = []
+    for argument in call.arguments:
+        path, value = argument.path, argument.value
+        if path is None and isinstance(value, t.Name) and value.id in names:
+            path = _path(value.span, value.id)
+            if writer.lookup(value.id) is None:
+                value = t.Constant(value.span, True)
+        elif path is None:
+            free = next((n for n in names if n not in taken), None)
+            if free is None:
+                raise mistake(
+                    "E204", f"too many values for `{arch.name}`", value.span, f"it takes {len(names)}",
+                    help=f"its parameters: {', '.join(names)}" if names else "it has no parameters",
+                )  # fmt: skip
+            path = _path(value.span, free)
+        if str(path) in taken:
+            raise mistake("E207", f"`{path}` is given twice", path.span, "given before", help="leave one out")
+        taken.add(str(path))
+        out.append(Given(path, value, writer))
+    return out
+
+
+def _path(span: Span, name: str) -> t.Path:
+    return t.Path(span, (t.PathStep(span, name),))
+
+
+def _unknown(unit: Unit, name: t.Name) -> SpecError:
+    callee = callee_of(Scope((unit,)), name.id)
+    if callee is not None:
+        return mistake(
+            "E216", f"`{name.id}` is no architecture", name.span, "expected the name of an arch",
+            help="write `mixer` or `block` to name a part",
+        )  # fmt: skip
+    return mistake(
+        "E201", f"unknown architecture `{name.id}`", name.span, "not found",
+        help=did_you_mean(name.id, unit.arch_names(), "`use` the file that defines it"),
+    )  # fmt: skip
