@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from archdsl.features import Extra, Order
-from archdsl.nn.stream import Stream, StreamModule, put_together, run
+from archdsl.nn.stream import PartsModule, Stream, put_together, run
 
 
-class Routed(StreamModule):
+class Routed(PartsModule):
     """Runs one part along each route, puts the results back in place and merges them.
 
     Args:
@@ -29,13 +29,11 @@ class Routed(StreamModule):
         extras: tuple[Extra, ...],
         parts: Mapping[str, nn.Module],
     ) -> None:
-        super().__init__()
+        super().__init__(parts)
         self.order = order
         self.merge = merge
         self.grid = grid
         self.extras = extras
-        for name, part in parts.items():
-            self.add_module(name, part)
         for way in _ways(order):
             index, inverse = sequence_index(way, grid, extras, torch.get_default_device())
             self.register_buffer(_buffer(way, "there"), index, persistent=False)
@@ -53,7 +51,7 @@ class Routed(StreamModule):
     def forward(self, s: Stream) -> Stream:
         """The merged routes."""
         total: Tensor | None = None
-        for order, part in zip(self.order, self.children(), strict=True):
+        for order, part in zip(self.order, self.parts(), strict=True):
             y = self._along(order, part, s)
             total = y if total is None else total + y
         assert total is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from operator import index
 from typing import NamedTuple
 
@@ -34,6 +35,11 @@ class Stream(NamedTuple):
             n *= g
         return n
 
+    @property
+    def tokens(self) -> int:
+        """Length of the sequence, extras included."""
+        return self.patches + sum(e.count for e in self.extras)
+
     def with_x(self, x: Tensor) -> Stream:
         """The same places with other values (B, T, C')."""
         return Stream(x, self.grid, self.extras, self.regions)
@@ -53,9 +59,19 @@ class Stream(NamedTuple):
 
     def to_map(self) -> Tensor:
         """The patches as (B, C, H, W), without a copy where there are no extras."""
-        patches, _ = self.take_apart()
+        return self.map_and_extras()[0]
+
+    def map_and_extras(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The patches as (B, C, H, W) in channels-last layout, and every extra's tokens (B, n, C)."""
+        patches, extras = self.take_apart()
         h, w = self.grid
-        return patches.reshape(patches.shape[0], h, w, -1).permute(0, 3, 1, 2)
+        return patches.reshape(patches.shape[0], h, w, patches.shape[2]).permute(0, 3, 1, 2), extras
+
+    def with_map(self, image: Tensor, extras: tuple[Tensor, ...]) -> Stream:
+        """A map (B, C', H', W') as the patches, with extras (B, n, C') in the slots of its grid."""
+        h, w = image.shape[-2:]
+        s = put_together(image.permute(0, 2, 3, 1).flatten(1, 2), extras, (h, w), self.extras)
+        return s._replace(regions=self.regions) if (h, w) == self.grid else s
 
 
 def put_together(
@@ -96,6 +112,26 @@ class StreamModule(nn.Module):
     def forward(self, s: Stream) -> Stream:
         """Overridden by every operator."""
         raise NotImplementedError
+
+
+class PartsModule(StreamModule):
+    """A module with parts, each a submodule under its own name.
+
+    Names are those of a spec, so also such as torch modules have methods of (`half`).
+
+    Args:
+        parts: the modules by name, in order.
+    """
+
+    def __init__(self, parts: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self._modules.update(parts)
+        self.part_names = tuple(parts)
+
+    def parts(self) -> list[nn.Module]:
+        """The parts in order; one that stands in several places as often (`children` tells it once)."""
+        parts = (self._modules[name] for name in self.part_names)
+        return [part for part in parts if part is not None]
 
 
 def run(module: nn.Module, s: Stream) -> Stream:

@@ -11,12 +11,13 @@ from fractions import Fraction
 from math import floor
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer
 
 from archdsl.features import Order, Word
 
 MAX_WIDTH = 1_000_000
 MAX_COUNT = 1_000_000
+MAX_RATIO = 1_000_000
 
 
 class SameType:
@@ -53,6 +54,14 @@ def _real(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, Fraction | int | float):
         raise ValueError(f"expected a number, found {describe(value)}")
     return float(value)
+
+
+def _ratio(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, Fraction | int | float):
+        raise ValueError(f"expected a number, found {describe(value)}")
+    if not 0 < value <= MAX_RATIO:
+        raise ValueError(f"expected a number over 0, up to {MAX_RATIO}, found {describe(value)}")
+    return Fraction(value)
 
 
 def _flag(value: object) -> object:
@@ -159,6 +168,8 @@ Positive = Annotated[float, BeforeValidator(_real), Field(gt=0, le=1e6)]
 """A number over 0."""
 Rate = Annotated[float, BeforeValidator(_real), Field(ge=0, lt=1)]
 """A probability below 1."""
+Ratio = Annotated[InstanceOf[Fraction], BeforeValidator(_ratio), PlainSerializer(str, when_used="json")]
+"""A number over 0 kept exact, for widths that are floored."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
 """`on` or `off`."""
 Orders = Annotated[tuple[Order, ...], BeforeValidator(_orders), PlainSerializer(_listed, when_used="json")]

@@ -30,3 +30,16 @@ def resolve_width(out: int | str, x: Feature, parameter: str = "out") -> int:
 def with_dim(x: Feature, dim: int) -> Feature:
     """The same shape with `dim` channels."""
     return replace(x, dim=dim)
+
+
+def carried_params(x: Feature, y: Feature) -> int:
+    """Parameters of the linear map, bias included, that carries extra tokens past an operator on maps.
+
+    There is one only where there are extra tokens and the width changes.
+    """
+    return x.dim * y.dim + y.dim if x.extras and x.dim != y.dim else 0
+
+
+def carried_macs(x: Feature, y: Feature) -> int:
+    """Multiply-accumulates of that linear map."""
+    return (x.tokens - x.patches) * x.dim * y.dim if x.dim != y.dim else 0

@@ -1,0 +1,27 @@
+"""Some tokens of the sequence, the others left behind."""
+
+from __future__ import annotations
+
+from archdsl.nn.stream import Stream, StreamModule
+
+
+class Take(StreamModule):
+    """The tokens of one kind (B, n, C) in their order, without the others.
+
+    Args:
+        what: `registers`, `class_token` or `patches`.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+
+    def forward(self, s: Stream) -> Stream:
+        """A map, a list of tokens, or a vector where it is one token."""
+        patches, extras = s.take_apart()
+        if self.what == "patches":
+            return Stream(patches, s.grid)
+        for extra, tokens in zip(s.extras, extras, strict=True):
+            if extra.kind == self.what:
+                return Stream(tokens, () if extra.count == 1 else (extra.count,))
+        raise ValueError(f"the sequence has no {self.what}")

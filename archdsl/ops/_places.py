@@ -1,0 +1,100 @@
+"""What operators ask of the places of their tokens."""
+
+from __future__ import annotations
+
+from archdsl.features import Feature
+from archdsl.ops._base import ShapeError
+
+
+def need_map(x: Feature, what: str) -> tuple[int, int]:
+    """(height, width) of the map.
+
+    Args:
+        what: the operator with its article, for the message ("a convolution").
+
+    Raises:
+        ShapeError: E304 where `x` is none.
+    """
+    if not x.is_map:
+        raise ShapeError(
+            "E304",
+            f"{what} needs a map",
+            label=f"receives {_described(x)}",
+            help="put it where the patches lie on a grid",
+        )
+    height, width = x.grid
+    return height, width
+
+
+def need_tokens(x: Feature, what: str) -> None:
+    """Nothing but the check.
+
+    Raises:
+        ShapeError: E304 where `x` is a single vector.
+    """
+    if not x.grid:
+        raise ShapeError(
+            "E304",
+            f"{what} needs tokens",
+            label=f"receives {_described(x)}",
+            help="put it before the pooling",
+        )
+
+
+def need_no_extra(x: Feature, kind: str) -> None:
+    """Nothing but the check.
+
+    Raises:
+        ShapeError: E305 where the sequence has extra tokens of that kind.
+    """
+    for extra in x.extras:
+        if extra.kind == kind:
+            raise ShapeError(
+                "E305",
+                f"`{kind}` stands there twice",
+                label=f"receives {x}",
+                help=f"keep one `{kind}` and give it all tokens",
+            )
+
+
+def need_extra(x: Feature, kind: str, write: str, parameter: str) -> int:
+    """How many extra tokens of that kind there are.
+
+    Args:
+        write: the operator to add to the stem, as it is written.
+        parameter: the one at fault.
+
+    Raises:
+        ShapeError: E305 where there are none.
+    """
+    for extra in x.extras:
+        if extra.kind == kind:
+            return extra.count
+    raise ShapeError(
+        "E305",
+        f"there is no {kind.replace('_', ' ').removesuffix('s')} to take",
+        label=f"receives {_described(x)}",
+        parameter=parameter,
+        help=f"add `-> {write}` to the stem",
+    )
+
+
+def need_division(dim: int, by: int, message: str, parameter: str | None = None, help: str = "") -> int:
+    """dim / by.
+
+    Raises:
+        ShapeError: E306 where that is no whole number.
+    """
+    if dim % by:
+        raise ShapeError(
+            "E306",
+            message,
+            label=f"{by} does not divide {dim}",
+            parameter=parameter,
+            help=help or f"make the width a multiple of {by}",
+        )
+    return dim // by
+
+
+def _described(x: Feature) -> str:
+    return f"a {x}" if not x.grid else str(x)

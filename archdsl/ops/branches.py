@@ -1,0 +1,34 @@
+"""Branches that all receive the input."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
+from archdsl.ops._merges import Merge, merged
+
+
+class Branches(Op):
+    """`branches(a, b, ..., merge)`: every branch receives the whole input, and the results are merged.
+
+    Args:
+        merge: `multiply`, `add`, `mean` or `concat`.
+    """
+
+    name: ClassVar[str] = "branches"
+    source: ClassVar[str] = "Szegedy et al., arXiv 1409.4842, section 4"
+    module: ClassVar[str] = "archdsl.nn.branches:Branches"
+    parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("parts", variadic=True),)
+
+    merge: Merge
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The results merged."""
+        if not parts:
+            raise ShapeError("E301", "there are no branches", help="write `branches(a, b, ...)`")
+        return merged([part(x) for part in parts], self.merge)
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """How the results are merged."""
+        return {"merge": self.merge}

@@ -1,0 +1,77 @@
+"""Several tokens as one vector."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError
+from archdsl.ops._places import need_division
+from archdsl.ops._types import Count
+from archdsl.ops._widths import resolve_width
+
+
+class Concat(Op):
+    """`concat(reduce, norm)`: the channels of n tokens (n, D) behind each other, first token first.
+
+    With `reduce` over 1 one linear map without bias (`neck`), shared by the tokens, makes D / reduce channels
+    of each before, and `norm` works on the whole vector after.
+
+    Args:
+        reduce: by how much each token is narrowed first.
+        norm: the normalisation of the vector, used where `reduce` is over 1.
+    """
+
+    name: ClassVar[str] = "concat"
+    source: ClassVar[str] = "torch.nn.Flatten; Mamba-R, arXiv 2405.14858, the head over its registers"
+    module: ClassVar[str] = "archdsl.nn.concat:Concat"
+    parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("norm", default="rms_norm"),)
+
+    reduce: Count = 1
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """A vector of n D / reduce channels."""
+        (norm,) = parts
+        if x.extras:
+            raise ShapeError(
+                "E304",
+                "a concatenation needs tokens of one kind",
+                label=f"receives {x}",
+                help="put `take(registers)`, `take(class_token)` or `take(patches)` before it",
+            )
+        each = need_division(
+            x.dim,
+            self.reduce,
+            "the tokens cannot be narrowed",
+            parameter="reduce",
+            help="use a divisor of the width",
+        )
+        vector = Feature(resolve_width(x.patches * each, x, "reduce"), (), (), x.windows)
+        if self.reduce == 1:
+            return vector
+        y = norm(vector)
+        if y != vector:
+            raise ShapeError(
+                "E307",
+                "the norm of a concatenation changes the shape",
+                label=f"receives {vector}, returns {y}",
+                parameter="norm",
+                help="use a norm such as rms_norm",
+            )
+        return y
+
+    def params(self, x: Feature, y: Feature) -> int:
+        """D D / reduce where it is over 1."""
+        return x.dim * (x.dim // self.reduce) if self.reduce > 1 else 0
+
+    def macs(self, x: Feature, y: Feature) -> Macs:
+        """n D D / reduce where it is over 1."""
+        return Macs(linear=x.patches * self.params(x, y))
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """Widths of the linear map, None for none."""
+        return {"neck": (x.dim, x.dim // self.reduce) if self.reduce > 1 else None}
+
+    def part_names(self, written: tuple[str, ...]) -> tuple[str, ...]:
+        """`norm`."""
+        return tuple("norm" for _ in written)

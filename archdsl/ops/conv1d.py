@@ -1,0 +1,50 @@
+"""Depthwise convolution along the sequence."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Macs, Op
+from archdsl.ops._places import need_tokens
+from archdsl.ops._types import Flag, Kernel
+
+
+class Conv1d(Op):
+    """`conv1d(kernel, causal, bias)`: each channel convolved along the sequence, extra tokens included.
+
+    The sequence keeps its length: K - 1 zeros are added, all in front where it is causal (the last tap
+    multiplies the current token), else half on each side, the odd one behind.
+
+    Args:
+        kernel: K, the number of taps.
+        causal: whether a token sees only itself and those before it.
+        bias: whether a number is added to every channel.
+    """
+
+    name: ClassVar[str] = "conv1d"
+    source: ClassVar[str] = (
+        "torch.nn.Conv1d with groups = channels; Gu and Dao, arXiv 2312.00752, section 3.4"
+    )
+    module: ClassVar[str] = "archdsl.nn.conv1d:Conv1d"
+
+    kernel: Kernel
+    causal: Flag = False
+    bias: Flag = True
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The input's shape."""
+        need_tokens(x, "a convolution along the sequence")
+        return x
+
+    def params(self, x: Feature, y: Feature) -> int:
+        """C K + C."""
+        return x.dim * self.kernel + (x.dim if self.bias else 0)
+
+    def macs(self, x: Feature, y: Feature) -> Macs:
+        """tokens * C * K."""
+        return Macs(conv=x.tokens * x.dim * self.kernel)
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """Width, taps, padding and bias."""
+        return {"dim": x.dim, "kernel": self.kernel, "causal": self.causal, "bias": self.bias}

@@ -1,0 +1,48 @@
+"""Stochastic depth."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op
+from archdsl.ops._types import Rate
+
+
+class DropPath(Op):
+    """`drop_path(rate)`: in training, the input times 1 / (1 - rate), or 0 with probability `rate`.
+
+    Drawn for each image (for each window, inside windows). It stands at the end of a residual branch.
+
+    Args:
+        rate: the same wherever it stands; `none` for the rate of the arch.
+        drop_path: the rate of the arch. It grows linearly over the blocks, from 0 at the first.
+    """
+
+    name: ClassVar[str] = "drop_path"
+    source: ClassVar[str] = (
+        "Huang et al., arXiv 1603.09382, eq. 4; scaled in training as in timm.layers.DropPath"
+    )
+    module: ClassVar[str] = "timm.layers:DropPath"
+    ambient: ClassVar[frozenset[str]] = frozenset({"drop_path"})
+    training_only: ClassVar[frozenset[str]] = frozenset({"rate", "drop_path"})
+
+    rate: Rate | None = None
+    drop_path: Rate = 0.0
+
+    @property
+    def probability(self) -> float:
+        """The rate that counts."""
+        return self.drop_path if self.rate is None else self.rate
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The input's shape."""
+        return x
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """As timm.layers.DropPath names them."""
+        return {"drop_prob": self.probability}
+
+    def vanishes(self, x: Feature) -> bool:
+        """Where nothing is dropped."""
+        return self.probability == 0

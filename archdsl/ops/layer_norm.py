@@ -1,0 +1,38 @@
+"""Layer normalisation."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op
+from archdsl.ops._types import Positive
+
+
+class LayerNorm(Op):
+    """`layer_norm(eps)`: each token (C) is brought to mean 0 and variance 1, then scaled and shifted.
+
+    y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias, with the variance over C channels, not C - 1.
+
+    Args:
+        eps: added to the variance.
+    """
+
+    name: ClassVar[str] = "layer_norm"
+    source: ClassVar[str] = "torch.nn.LayerNorm; Ba et al., arXiv 1607.06450, eq. 4"
+    module: ClassVar[str] = "torch.nn:LayerNorm"
+    ambient: ClassVar[frozenset[str]] = frozenset({"eps"})
+
+    eps: Positive = 1e-5
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The input's shape."""
+        return x
+
+    def params(self, x: Feature, y: Feature) -> int:
+        """2 C."""
+        return 2 * x.dim
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """As torch.nn.LayerNorm names them."""
+        return {"normalized_shape": x.dim, "eps": self.eps}

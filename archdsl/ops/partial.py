@@ -1,0 +1,52 @@
+"""A network on some of the channels."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
+from archdsl.ops._types import Width
+from archdsl.ops._widths import with_dim
+
+
+class Partial(Op):
+    """`partial(inner, channels)`: `inner` works on the last channels, the others pass it unchanged.
+
+    Args:
+        channels: how many it works on; a fraction is floored.
+    """
+
+    name: ClassVar[str] = "partial"
+    source: ClassVar[str] = "MambaOut, arXiv 2405.07992, algorithm 1"
+    module: ClassVar[str] = "archdsl.nn.partial:Partial"
+    parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("inner"),)
+    sequence: ClassVar[bool] = True
+
+    channels: Width
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The input's shape."""
+        (inner,) = parts
+        if self.channels > x.dim:
+            raise ShapeError(
+                "E306",
+                "there are not so many channels",
+                label=f"{self.channels} of {x.dim}",
+                parameter="channels",
+                help=f"use at most {x.dim}",
+            )
+        inside = with_dim(x, self.channels)
+        y = inner(inside)
+        if y != inside:
+            raise ShapeError(
+                "E307",
+                "a network on some of the channels changes the shape",
+                label=f"receives {inside}, returns {y}",
+                help="let it end at the width and size it starts with",
+            )
+        return x
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """How many channels."""
+        return {"channels": self.channels}

@@ -1,0 +1,35 @@
+"""One vector for all patches."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op
+from archdsl.ops._types import word
+
+
+class Pool(Op):
+    """`pool(kind)`: mean or maximum of each channel over the patches; extra tokens are left behind.
+
+    Of a list of tokens all are pooled; a vector stays as it is.
+
+    Args:
+        kind: `mean` or `max`.
+    """
+
+    name: ClassVar[str] = "pool"
+    source: ClassVar[str] = "torch.nn.AdaptiveAvgPool2d(1), torch.nn.AdaptiveMaxPool2d(1)"
+    module: ClassVar[str] = "archdsl.nn.pool:Pool"
+
+    kind: Annotated[Literal["mean", "max"], BeforeValidator(word)]
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """A vector as wide as the input."""
+        return Feature(x.dim, (), (), x.windows)
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """The kind."""
+        return {"kind": self.kind}

@@ -1,0 +1,20 @@
+"""The rectifier."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op
+
+
+class Relu(Op):
+    """`relu`: y = max(x, 0)."""
+
+    name: ClassVar[str] = "relu"
+    source: ClassVar[str] = "torch.nn.ReLU"
+    module: ClassVar[str] = "torch.nn:ReLU"
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The input's shape."""
+        return x

@@ -1,0 +1,23 @@
+"""One set of weights for all routes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op, PartParameter
+
+
+class Shared(Op):
+    """`shared(inner)`: inside `routed`, the same weights for every route."""
+
+    name: ClassVar[str] = "shared"
+    source: ClassVar[str] = "Vim, arXiv 2401.09417, section 4.3: one convolution before both scans"
+    module: ClassVar[str] = "archdsl.nn.chain:Chain"
+    parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("inner"),)
+    sequence: ClassVar[bool] = True
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """What `inner` returns."""
+        (inner,) = parts
+        return inner(x)

@@ -1,0 +1,37 @@
+"""Channels divided among branches."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
+from archdsl.ops._merges import Merge, merged
+from archdsl.ops._places import need_division
+from archdsl.ops._widths import with_dim
+
+
+class Split(Op):
+    """`split(a, b, ..., merge)`: the channels in equal parts, one for each branch, and the results merged.
+
+    Args:
+        merge: `multiply`, `add`, `mean` or `concat`.
+    """
+
+    name: ClassVar[str] = "split"
+    source: ClassVar[str] = "torch.chunk; gates: Dauphin et al., arXiv 1612.08083, eq. 1"
+    module: ClassVar[str] = "archdsl.nn.split:Split"
+    parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("parts", variadic=True),)
+
+    merge: Merge
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The results merged."""
+        if not parts:
+            raise ShapeError("E306", "there are no branches", help="write `split(a, b, ...)`")
+        each = need_division(x.dim, len(parts), "the channels cannot be divided among the branches")
+        return merged([part(with_dim(x, each)) for part in parts], self.merge)
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """How the results are merged."""
+        return {"merge": self.merge}

@@ -1,0 +1,43 @@
+"""Some tokens of the sequence, the others left behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op
+from archdsl.ops._places import need_extra, need_tokens
+from archdsl.ops._types import word
+
+_WRITE = {"registers": "registers(4)", "class_token": "class_token"}
+
+
+class Take(Op):
+    """`take(what)`: the registers, the class token or the patches of the sequence, in their order.
+
+    One token becomes a vector, several a list of tokens, patches the map without its extra tokens.
+
+    Args:
+        what: `registers`, `class_token` or `patches`.
+    """
+
+    name: ClassVar[str] = "take"
+    source: ClassVar[str] = "torch.Tensor.index_select along the tokens"
+    module: ClassVar[str] = "archdsl.nn.take:Take"
+
+    what: Annotated[Literal["registers", "class_token", "patches"], BeforeValidator(word)]
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """The tokens taken."""
+        if self.what == "patches":
+            need_tokens(x, "taking the patches")
+            return replace(x, extras=())
+        count = need_extra(x, self.what, _WRITE[self.what], "what")
+        return Feature(x.dim, () if count == 1 else (count,), (), x.windows)
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """The tokens taken."""
+        return {"what": self.what}
