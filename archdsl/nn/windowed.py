@@ -68,7 +68,7 @@ class Windows:
             undo = Undo(s.grid, padded, roll, s.extras, extras, s.regions)
             return Stream(x, self.window, (), regions), undo
         kinds = tuple(e._replace(at="start") for e in s.extras)
-        windows = x.shape[0] // patches.shape[0]
+        windows = (padded[0] // high) * (padded[1] // wide)
         copies = tuple(e.repeat_interleave(windows, dim=0) for e in extras)
         inside = put_together(x, copies, self.window, kinds)
         if regions is not None:

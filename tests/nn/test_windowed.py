@@ -147,7 +147,9 @@ def test_waiting_tokens_follow_a_change_of_width() -> None:
 
 @pytest.mark.parametrize("name", ["inner", "windows", "window", "norm"])
 def test_parts_may_have_any_name(name: str) -> None:
-    node = make_node(Windowed(window=(2, 2)), Feature(6, (4, 4)), [lambda f: make_node(Linear(), f, name=name)])
+    node = make_node(
+        Windowed(window=(2, 2)), Feature(6, (4, 4)), [lambda f: make_node(Linear(), f, name=name)]
+    )
     assert [k for k, _ in module_of(node).named_parameters()] == [f"{name}.weight", f"{name}.bias"]
 
 
