@@ -22,16 +22,16 @@ class Branches(PartsModule):
 
     def __init__(self, merge: str, parts: Mapping[str, nn.Module]) -> None:
         super().__init__(parts)
-        self.merge = merge
+        self._merge = merge
 
     def inputs(self, s: Stream) -> Sequence[Stream]:
         """What each branch receives."""
-        return [s] * len(self.part_names)
+        return [s] * len(self._part_names)
 
     def forward(self, s: Stream) -> Stream:
         """The merged results; their places are those of the first."""
         results = [run(part, given) for part, given in zip(self.parts(), self.inputs(s), strict=True)]
-        return results[0].with_x(merged([r.x for r in results], self.merge))
+        return results[0].with_x(merged([r.x for r in results], self._merge))
 
 
 def merged(branches: Sequence[Tensor], merge: str) -> Tensor:

@@ -21,12 +21,12 @@ class Partial(Chain):
 
     def __init__(self, channels: int, parts: Mapping[str, nn.Module]) -> None:
         super().__init__(parts)
-        self.channels = channels
+        self._channels = channels
 
     def forward(self, s: Stream) -> Stream:
         """The untouched channels, then those of the parts."""
-        rest = s.x.shape[-1] - self.channels
+        rest = s.x.shape[-1] - self._channels
         if rest == 0:
             return super().forward(s)
-        passed, worked_on = torch.split(s.x, [rest, self.channels], dim=-1)
+        passed, worked_on = torch.split(s.x, [rest, self._channels], dim=-1)
         return s.with_x(torch.cat([passed, super().forward(s.with_x(worked_on)).x], dim=-1))

@@ -13,4 +13,4 @@ class Split(Branches):
 
     def inputs(self, s: Stream) -> Sequence[Stream]:
         """The shares (B, T, C / parts)."""
-        return [s.with_x(x) for x in s.x.chunk(len(self.part_names), dim=-1)]
+        return [s.with_x(x) for x in s.x.chunk(len(self._part_names), dim=-1)]

@@ -115,9 +115,9 @@ class StreamModule(nn.Module):
 
 
 class PartsModule(StreamModule):
-    """A module with parts, each a submodule under its own name.
+    """A module with parts, each an attribute under its own name, as specs have it.
 
-    Names are those of a spec, so also such as torch modules have methods of (`half`).
+    So subclasses keep what they know in attributes that begin with an underscore.
 
     Args:
         parts: the modules by name, in order.
@@ -125,13 +125,13 @@ class PartsModule(StreamModule):
 
     def __init__(self, parts: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self._modules.update(parts)
-        self.part_names = tuple(parts)
+        self._part_names = tuple(parts)
+        for name, part in parts.items():
+            self.add_module(name, part)
 
     def parts(self) -> list[nn.Module]:
         """The parts in order; one that stands in several places as often (`children` tells it once)."""
-        parts = (self._modules[name] for name in self.part_names)
-        return [part for part in parts if part is not None]
+        return [self.get_submodule(name) for name in self._part_names]
 
 
 def run(module: nn.Module, s: Stream) -> Stream:

@@ -152,9 +152,13 @@ def test_the_same_module_twice_in_a_chain_runs_twice() -> None:
     torch.testing.assert_close(y, nn.functional.linear(once, *module.parameters()))
 
 
-@pytest.mark.parametrize("name", ["half", "forward", "parts", "training", "type"])
-def test_a_part_may_have_any_name(name: str) -> None:
-    placed = node("residual", X, lambda f: replace(node("linear", f), name=name))
+@pytest.mark.parametrize("name", ["half", "forward", "parts", "training", "type", "merge", "channels"])
+@pytest.mark.parametrize("combinator", ["residual", "split", "branches", "partial", "shared", "chain"])
+def test_a_part_may_have_any_name(combinator: str, name: str) -> None:
+    options = {"split": {"merge": "add"}, "branches": {"merge": "add"}, "partial": {"channels": 8}}
+    placed = node(
+        combinator, X, lambda f: replace(node("linear", f), name=name), **options.get(combinator, {})
+    )
     module, y = result(placed)
-    assert sorted(module.state_dict()) == [f"{name}.bias", f"{name}.weight"]
-    torch.testing.assert_close(y, tokens() + nn.functional.linear(tokens(), *module.parameters()))
+    expected = nn.functional.linear(tokens(), *module.parameters())
+    torch.testing.assert_close(y, expected + tokens() if combinator == "residual" else expected)
