@@ -103,7 +103,7 @@ def test_gradcheck() -> None:
     assert torch.autograd.gradcheck(lambda *a: selective_scan(*a, delta_softplus=True), arguments)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     b=st.integers(0, 3),
     length=st.integers(0, 40),

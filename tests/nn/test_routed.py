@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -76,6 +76,7 @@ def test_orders_are_the_published_ones(size: str, at_run_time: bool) -> None:
             assert visited(order_of(name), grid, built) == [patches]
 
 
+@settings(deadline=None)
 @given(
     path=st.sampled_from(["columns", "snake", "local"]),
     size=st.integers(1, 5),
