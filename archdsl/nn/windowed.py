@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archdsl.features import Extra
-from archdsl.nn.stream import Stream, StreamModule, put_together, run
+from archdsl.nn.chain import Chain
+from archdsl.nn.conv2d import carried
+from archdsl.nn.stream import Stream, put_together
 
 
 class Undo(NamedTuple):
@@ -129,7 +131,7 @@ def _bands(side: int, window: int, by: int, device: torch.device) -> Tensor:
     return (place >= side - window).long() + (place >= side - by).long()
 
 
-class Windowed(StreamModule):
+class Windowed(Chain):
     """Its parts, one behind the other, inside windows.
 
     Args:
@@ -148,18 +150,13 @@ class Windowed(StreamModule):
         project: tuple[int, int] | None,
         parts: Mapping[str, nn.Module],
     ) -> None:
-        super().__init__()
-        for name, part in parts.items():
-            self.add_module(name, part)
+        super().__init__(parts)
         self._windows = Windows(window, shift, pad, extras)
-        self._inner = tuple(parts)
         self.extras_proj = nn.Linear(*project) if project else None
 
     def forward(self, s: Stream) -> Stream:
         """The map with the parts applied inside every window."""
         inside, undo = self._windows.enter(s)
-        for name in self._inner:
-            inside = run(self.get_submodule(name), inside)
-        if self.extras_proj is not None:
-            undo = undo._replace(waiting=tuple(self.extras_proj(e) for e in undo.waiting))
+        inside = super().forward(inside)
+        undo = undo._replace(waiting=carried(undo.waiting, self.extras_proj))
         return self._windows.leave(inside, undo)

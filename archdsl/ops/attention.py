@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, ShapeError
 from archdsl.ops._divisors import divisors_near
+from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Count, Flag, Positive, word
 
 EPS = 1e-5
@@ -49,13 +50,7 @@ class Attention(Op):
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""
-        if not x.grid:
-            raise ShapeError(
-                "E304",
-                "attention needs tokens",
-                label=f"receives a {x}",
-                help="let it stand before the pooling",
-            )
+        need_tokens(x, "attention")
         check_heads(self.heads, x)
         if self.position and not x.is_map:
             raise ShapeError(

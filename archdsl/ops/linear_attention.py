@@ -8,6 +8,7 @@ from pydantic import BeforeValidator
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, ShapeError
+from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Count, Flag, WidthOrSame, word
 from archdsl.ops._widths import resolve_width
 from archdsl.ops.attention import check_heads
@@ -50,13 +51,7 @@ class LinearAttention(Op):
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""
-        if not x.grid:
-            raise ShapeError(
-                "E304",
-                "attention needs tokens",
-                label=f"receives a {x}",
-                help="let it stand before the pooling",
-            )
+        need_tokens(x, "attention")
         check_heads(self.heads, x)
         for parameter in ("rope", "lepe"):
             if getattr(self, parameter) and not x.is_map:

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator
 
 from archdsl.features import Feature
-from archdsl.ops._base import Infer, Macs, Op, ShapeError
+from archdsl.ops._base import Infer, Macs, Op
+from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Count, word
 
 
@@ -41,10 +42,7 @@ class SelectiveScan(Op):
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""
-        if not x.grid:
-            raise ShapeError(
-                "E304", "a scan needs tokens", label=f"receives a {x}", help="let it stand before the pooling"
-            )
+        need_tokens(x, "a scan")
         return x
 
     def params(self, x: Feature, y: Feature) -> int:

@@ -11,7 +11,9 @@ from pydantic import BeforeValidator
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError
 from archdsl.ops._divisors import divisors_near
+from archdsl.ops._places import need_map
 from archdsl.ops._types import Count, Flag, Natural, describe, word
+from archdsl.ops._widths import carried_macs, carried_params
 
 
 def _sides(value: object) -> object:
@@ -56,13 +58,7 @@ class Windowed(Op):
         Raises:
             ShapeError: E302 where windows do not fit, E304 without a map, E310 for a shift out of bounds.
         """
-        if not x.is_map:
-            raise ShapeError(
-                "E304",
-                "windows need a map",
-                label=f"receives {x}",
-                help="put them where the patches lie on a grid",
-            )
+        height, width = need_map(x, "a window")
         if self.shift >= min(self.window):
             raise ShapeError(
                 "E310",
@@ -73,7 +69,7 @@ class Windowed(Op):
             )
         if not self.pad:
             self._check_division(x)
-        windows = ceil(x.grid[0] / self.window[0]) * ceil(x.grid[1] / self.window[1])
+        windows = ceil(height / self.window[0]) * ceil(width / self.window[1])
         extras = tuple(e._replace(at="start") for e in x.extras) if self.extras == "copy" else ()
         return replace(x, grid=self.window, extras=extras, windows=x.windows * windows)
 
@@ -108,12 +104,11 @@ class Windowed(Op):
 
     def params(self, x: Feature, y: Feature) -> int:
         """A linear map of the extra tokens that wait outside while the width changes."""
-        return x.dim * y.dim + y.dim if self._projects(x, y) else 0
+        return carried_params(x, y) if self.extras == "past" else 0
 
     def macs(self, x: Feature, y: Feature) -> Macs:
         """Of that linear map."""
-        waiting = x.tokens - x.patches if self._projects(x, y) else 0
-        return Macs(linear=waiting * x.dim * y.dim)
+        return Macs(linear=carried_macs(x, y) if self.extras == "past" else 0)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The windows, and the widths of the extra tokens' linear map where there is one."""
@@ -122,8 +117,5 @@ class Windowed(Op):
             "shift": self.shift,
             "pad": self.pad,
             "extras": self.extras,
-            "project": (x.dim, y.dim) if self._projects(x, y) else None,
+            "project": (x.dim, y.dim) if self.params(x, y) else None,
         }
-
-    def _projects(self, x: Feature, y: Feature) -> bool:
-        return bool(x.extras) and self.extras == "past" and x.dim != y.dim

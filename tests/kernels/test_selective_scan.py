@@ -1,5 +1,5 @@
 """The selective scan: values and gradients against loops over single steps, types, layouts, edges."""
-# ruff: noqa: N803, PLR0917 (mamba_ssm's names of arguments)
+# ruff: noqa: N803 (mamba_ssm's names of arguments)
 
 from __future__ import annotations
 

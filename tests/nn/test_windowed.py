@@ -181,7 +181,7 @@ def test_another_grid_at_run_time() -> None:
         ((14, 14), {"window": [7, 4]}, "E302", "4 does not divide 14"),
         ((13, 7), {"window": 5}, "E302", "use pad = on"),
         ((14, 14), {"window": 7, "shift": 7}, "E310", "use 3, half a window"),
-        ((9,), {"window": 3}, "E304", "windows need a map"),
+        ((9,), {"window": 3}, "E304", "a window needs a map"),
     ],
 )
 def test_refuses_what_does_not_fit(

@@ -68,6 +68,57 @@ print(json.dumps({
 }))
 """
 
+SPEC = """
+mixer mamba2(dim, heads, state = 8) =
+  gated(routed(conv1d(4, causal) -> silu -> ssd(heads, state), order = both), expand = 2)
+block duality(heads, norm = layer_norm) { residual norm -> mamba2(heads) -> drop_path }
+arch dual(dim = 24, registers = 2, heads = 4) {
+  norm = rms_norm
+  stem = patch_embed(4, dim) -> position(learned) -> registers(registers, at = even)
+  stage trunk { blocks = 2 x duality }
+  head = norm -> take(registers) -> concat -> linear(classes)
+}
+"""
+
+TRAIN = """
+import json
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+import archdsl
+from archdsl.compiler import compile_model
+from archdsl.diagnostics import DiagnosticError
+
+architecture = archdsl.load("dual.arch", image=32, classes=10)
+with FlopCounterMode(display=False) as counter:
+    compile_model(architecture, device="meta")(torch.empty(1, 3, 32, 32, device="meta"))
+model = compile_model(architecture)
+model.train()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+images, labels = torch.randn(4, 3, 32, 32), torch.randint(10, (4,))
+losses = []
+for _ in range(3):
+    loss = torch.nn.functional.cross_entropy(model(images), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    losses.append(loss.item())
+compiled = torch.compile(model.eval(), fullgraph=True, backend="aot_eager")
+cost = architecture.cost()
+try:
+    archdsl.load("dual.arch", image=32, classes=10, heads=5)
+    mistake = None
+except DiagnosticError as error:
+    mistake = str(error)
+print(json.dumps({
+    "params": [cost.params, sum(p.numel() for p in model.parameters())],
+    "macs": [cost.macs.total, counter.get_total_flops() / 2],
+    "without_gradient": [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()],
+    "losses": losses,
+    "compiled": (compiled(images) - model(images)).abs().max().item(),
+    "mistake": mistake,
+}))
+"""
+
 
 def outside(program: str, tmp_path: Path) -> dict[str, object]:
     """Runs a program in a process that has the extension installed; what it prints as JSON."""
@@ -103,3 +154,19 @@ def test_it_is_found_counted_and_trained(tmp_path: Path) -> None:
     assert result["without_gradient"] == []
     assert losses[-1] < losses[0]
     assert result["error"] == pytest.approx(0, abs=1e-12)
+
+
+def test_it_stands_in_a_spec(tmp_path: Path) -> None:
+    (tmp_path / "dual.arch").write_text(SPEC)
+    result = outside(TRAIN, tmp_path)
+    params, macs, losses = result["params"], result["macs"], result["losses"]
+    assert isinstance(params, list)
+    assert isinstance(macs, list)
+    assert isinstance(losses, list)
+    assert params[0] == params[1]
+    assert macs[0] == macs[1]
+    assert result["without_gradient"] == []
+    assert losses[-1] < losses[0]
+    assert result["compiled"] == pytest.approx(0, abs=1e-5)
+    assert "E303" in str(result["mistake"])
+    assert "5 does not divide 48" in str(result["mistake"])
