@@ -30,7 +30,9 @@ def test_all_are_here() -> None:
     mamba_r = {name for family, name in NAMES if family == "mamba_r"}
     assert mamba_r >= {f"mamba_r_registers_{n}" for n in (0, 1, 2, 4, 8, 12, 16)}
     assert mamba_r >= {f"mamba_r_at_{place}" for place in ("even", "start", "middle", "end")}
-    assert mamba_r >= {f"mamba_r_{head}" for head in ("concatenated", "averaged", "class_token", "patch_mean")}
+    assert mamba_r >= {
+        f"mamba_r_{head}" for head in ("concatenated", "averaged", "class_token", "patch_mean")
+    }
     assert any(family == "mambaout" for family, _ in NAMES)
 
 
