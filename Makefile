@@ -14,7 +14,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check fmt bench clean
+.PHONY: help demo test test-all check fmt docs bench clean
 
 help:
 	@echo "make demo      build Mamba-R and run it on a photograph"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-all  every test, the slow ones too"
 	@echo "make check     linter, types, specs"
 	@echo "make fmt       format code and specs"
+	@echo "make docs      write the pages that come from the code"
 	@echo "make bench     measure"
 	@echo "make clean     remove the environment and what was built"
 
@@ -59,6 +60,10 @@ fmt: $(READY)
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 	@$(BIN)/archdsl fmt specs/*.arch specs/ablations/*.arch
+
+docs: $(READY)
+	@$(BIN)/python -m archdsl.diagnostics.reference > docs/codes.md
+	@$(BIN)/python -m archdsl.ops._reference > docs/operators.md
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/measure.py

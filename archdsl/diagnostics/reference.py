@@ -1,4 +1,4 @@
-"""The catalogue as a page: `python -m archdsl.diagnostics.reference > docs/codes.md`."""
+"""The catalogue as a page, `docs/codes.md`; `make docs` writes it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ def markdown(catalogue: Mapping[str, Rule]) -> str:
     """Every rule with its explanation and its example, in the order of the codes."""
     out = [
         "# Codes",
-        "What each code says, as `archdsl explain CODE` prints it. This page is written by",
-        "`python -m archdsl.diagnostics.reference`.",
+        "What each code says, as `archdsl explain CODE` prints it. This page is written by `make docs`.",
     ]
     for prefix, title in GROUPS.items():
         rules = {code: rule for code, rule in sorted(catalogue.items()) if code.startswith(prefix)}
