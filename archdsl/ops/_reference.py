@@ -13,8 +13,8 @@ def markdown() -> str:
     """Every built-in operator with its parameters, from its docstring, and its source."""
     out = [
         "# Operators\n",
-        "The primitives and combinators of the language, one file each in `archdsl/ops`. A parameter named like",
-        "a setting takes its value from there where a call leaves it out; see [language.md](language.md).",
+        "The primitives and combinators of the language, one file each in `archdsl/ops`. A parameter named",
+        "like a setting takes its value from there where a call leaves it out: [language.md](language.md).",
         "This page is written by `make docs`.",
     ]
     for name in sorted(names()):
