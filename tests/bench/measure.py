@@ -34,7 +34,7 @@ def show(what: str, ms: float) -> None:
 
 def commands() -> None:
     """Whole processes, from start to finish."""
-    archdsl = [sys.executable, "-m", "archdsl.cli.main"]
+    archdsl = [sys.executable, "-m", "archdsl"]
     for what, arguments in {
         "python -c pass": None,
         "archdsl check specs/*.arch": ["check", *map(str, sorted((ROOT / "specs").glob("*.arch")))],

@@ -92,7 +92,7 @@ def _try(command: str, expected: str, where: str) -> None:
         return
     env = os.environ | {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run(
-        [sys.executable, "-m", "archdsl.cli.main", *arguments],
+        [sys.executable, "-m", "archdsl", *arguments],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -86,7 +86,7 @@ def test_the_specs_are_formatted() -> None:
     specs = sorted((ROOT / "specs").rglob("*.arch"))
     assert len(specs) >= 6
     done = subprocess.run(
-        [sys.executable, "-m", "archdsl.cli.main", "fmt", "--check", *map(str, specs)],
+        [sys.executable, "-m", "archdsl", "fmt", "--check", *map(str, specs)],
         capture_output=True,
         text=True,
         check=False,

@@ -28,7 +28,7 @@ SYNTAX = {
         "`use`, `and`, `or`, `not`, `x`, `each`, `on`, `off`, `none`, `same`, `in`, `vary`, `search`, "
         "`claim`) have one meaning everywhere. `x` is repetition: `4 x scan`.",
         "stage trunk { let x = 2; blocks = 4 x scan }",
-        "stage trunk { let pairs = 2; blocks = 2 * pairs x scan }",
+        "stage trunk { let pairs = 2; blocks = (2 * pairs) x scan }",
     ),
     "E104": Rule(
         "The file is not text in UTF-8",
