@@ -7,7 +7,11 @@ from difflib import get_close_matches
 
 
 def closest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like `name`, or None where nothing is alike."""
+    """The candidate most like `name`, or None where nothing is alike.
+
+    >>> closest("widnow", ["window", "shift"])
+    'window'
+    """
     found = get_close_matches(name, sorted(set(candidates)), n=1, cutoff=0.6)
     return found[0] if found else None
 

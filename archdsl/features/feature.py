@@ -72,6 +72,9 @@ def slots(extra: Extra, patches: int) -> tuple[int, ...]:
 
     `even` puts one register behind each of the first n groups of floor(N / (n + 1)) patches and the remaining
     patches at the end (Mamba-R, arXiv 2405.14858).
+
+    >>> slots(Extra("registers", 4, "even"), 16)
+    (3, 6, 9, 12)
     """
     n = extra.count
     match extra.at:

@@ -33,6 +33,9 @@ class Order(NamedTuple):
 def permutation(path: str, size: int, grid: tuple[int, ...]) -> tuple[int, ...]:
     """Row-major indices of the patches in the order in which `path` visits them.
 
+    >>> permutation("snake", 0, (2, 3))
+    (0, 1, 2, 5, 4, 3)
+
     Args:
         path: as in `Order`; a list of tokens without places (a one-dimensional grid) knows `rows` only.
         size: side of the windows of `local`; windows at the right and bottom edge may be smaller.

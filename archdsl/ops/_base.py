@@ -142,7 +142,11 @@ class Op(BaseModel):
 
 
 def unique(names: Sequence[str]) -> tuple[str, ...]:
-    """The names with `_2`, `_3` ... behind those that stood before."""
+    """The names with `_2`, `_3` ... behind those that stood before.
+
+    >>> unique(["norm", "conv2d", "conv2d"])
+    ('norm', 'conv2d', 'conv2d_2')
+    """
     seen: dict[str, int] = {}
     out: list[str] = []
     for name in names:
