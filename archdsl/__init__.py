@@ -13,13 +13,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from archdsl._build import build
     from archdsl.graph import Architecture, check, load
+    from archdsl.weights import load_weights
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "Architecture": "archdsl.graph",
-    "build": "archdsl.compiler",
+    "build": "archdsl._build",
     "check": "archdsl.graph",
     "load": "archdsl.graph",
     "load_weights": "archdsl.weights",
