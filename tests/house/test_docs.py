@@ -23,6 +23,7 @@ from archdsl.ops._reference import markdown as operators
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHOWN = ("python", "arch", "console")
+UNITS = ("us", "ms", "s", "min")
 
 
 class Block(NamedTuple):
@@ -45,14 +46,16 @@ def _name(path: Path) -> str:
 
 
 def _pattern(expected: str) -> str:
-    """A regular expression for printed output: spaces and times vary, a line `...` stands for any lines."""
+    """A regular expression for what is printed: spaces and times vary, a line `...` stands for any lines."""
     out = []
     for line in expected.strip().splitlines():
         if line.strip() == "...":
-            out.append(r"(.*\n)*?")
+            out.append(r"(.*\n)*")
             continue
-        words = [re.escape(w) for w in line.split()]
-        words = [re.sub(r"^\d[\d,]*(\\\.\d+)?(?=(ms|s)?$)", r"[\\d,.]+", w) for w in words]
+        words = ["─+" if set(word) == {"─"} else re.escape(word) for word in line.split()]
+        for i, unit in enumerate(words):
+            if i and unit in UNITS:
+                words[i - 1 : i + 1] = [r"[\d.,]+", f"({'|'.join(UNITS)})"]
         out.append(r"\s*" + r"\s+".join(words) + r"\s*\n")
     return "".join(out)
 
@@ -75,6 +78,8 @@ def test_what_a_document_shows_is_true(
     for number, block in enumerate(_blocks(document)):
         where = f"{_name(document)}:{block.line}"
         match block.language:
+            case "text" if block.file:
+                (tmp_path / block.file).write_text(block.text)
             case "arch":
                 file = tmp_path / (block.file or f"block_{number}.arch")
                 file.write_text(block.text)
@@ -90,7 +95,7 @@ def _try(command: str, expected: str, where: str) -> None:
     program, *arguments = shlex.split(command)
     if program != "archdsl":
         return
-    env = os.environ | {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
+    env = {k: v for k, v in os.environ.items() if k != "COLUMNS"} | {"NO_COLOR": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "archdsl", *arguments],
         env=env,
