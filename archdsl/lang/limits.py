@@ -17,6 +17,11 @@ MAX_NESTING = 100
 _EXPRESSIONS: tuple[type, ...] = get_args(t.Expr)
 _OPENING = {"LPAR", "LSQB", "LBRACE"}
 _CLOSING = {"RPAR", "RSQB", "RBRACE"}
+_PLAIN = {"NAME", "NUMBER", "STRING", "ON", "OFF", "NONE", "SAME"}
+# Operators that nest when they are chained, each with its level, loosest first.
+_CHAINED = {"OR": 0, "AND": 1, "NOT": 2, "PLUS": 3, "MINUS": 3, "X": 4, "STAR": 5, "SLASH": 5, "FLOOR": 5}
+_CHAINED |= {"PERCENT": 5, "DOT": 6}
+_LEVELS = 7
 
 
 def check_size(source: Source, tokens: list[Token]) -> None:
@@ -36,12 +41,24 @@ def check_size(source: Source, tokens: list[Token]) -> None:
             )
         )
     depth = 0
+    chains = [0] * _LEVELS  # operators since something else than an operator or a plain value, by level
     for token in tokens:
-        if token.type in _OPENING:
+        kind = token.type
+        if kind in _PLAIN:
+            continue
+        level = _CHAINED.get(kind)
+        if level is None:
+            chains = [0] * _LEVELS
+        else:
+            chains[level] += 1
+            chains[level + 1 :] = [0] * (_LEVELS - level - 1)
+            if chains[level] > 2 * MAX_NESTING:  # a `-` may be two: `a - -b`
+                raise DiagnosticError(_too_deep("operators are chained", place(source, token)))
+        if kind in _OPENING:
             depth += 1
             if depth > MAX_NESTING:
-                raise DiagnosticError(_too_deep(source, token))
-        elif token.type in _CLOSING:
+                raise DiagnosticError(_too_deep("brackets are nested", place(source, token)))
+        elif kind in _CLOSING:
             depth -= 1
 
 
@@ -56,15 +73,7 @@ def check_nesting(root: t.Node) -> None:
         node, depth = waiting.pop()
         depth += isinstance(node, _EXPRESSIONS)
         if depth > MAX_NESTING:
-            raise DiagnosticError(
-                Diagnostic(
-                    "E105",
-                    f"an expression is nested deeper than {MAX_NESTING}",
-                    node.span,
-                    "this part is too deep",
-                    help="name a part of it with `let`, or put it into a `mixer` or `block`",
-                )
-            )
+            raise DiagnosticError(_too_deep("an expression is nested", node.span))
         waiting.extend((child, depth) for child in children(node))
 
 
@@ -84,12 +93,12 @@ def _children_fields(kind: type[t.Node]) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind) if f.name not in plain)
 
 
-def _too_deep(source: Source, token: Token) -> Diagnostic:
+def _too_deep(what: str, span: Span) -> Diagnostic:
     return Diagnostic(
         "E105",
-        f"brackets are nested deeper than {MAX_NESTING}",
-        place(source, token),
-        f"the bracket that is number {MAX_NESTING + 1}",
+        f"{what} deeper than {MAX_NESTING}",
+        span,
+        "the limit is reached here",
         help="name a part with `let`, or put it into a `mixer` or `block`",
     )
 

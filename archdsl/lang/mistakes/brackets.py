@@ -213,6 +213,8 @@ def _line_ends(tokens: list[Token], i: int) -> bool:
     if token == ";":
         return True
     following = next((t.type for t in tokens[i:] if t.type != "END"), "END")
+    if following in _STATEMENTS:
+        return True
     return tokens[i - 1].type not in _LEADS_ON and following not in _CARRIES_ON
 
 
