@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from archdsl.compiler.feature_info import FeatureInfo, feature_points, per_block, take_indices
-from archdsl.compiler.heads import leading_norm, run_head
+from archdsl.compiler.heads import last, leading_norm, run_head, with_classes
+from archdsl.compiler.init import initialise
 from archdsl.compiler.modules import Placed, attribute, place
 from archdsl.compiler.passes import PASSES, Pass, run_passes
 from archdsl.compiler.stage import StageModule
@@ -43,7 +44,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.architecture = architecture
-        self.backend = backend
+        self.passes = passes
         plan = run_passes(architecture, passes)
         shared: dict[str, Placed] = {}
         self.placed = {path: place(node, shared) for path, node in plan.top()}
@@ -99,7 +100,7 @@ class Model(nn.Module):
                 grid = (patches,)
         return self._through_head(Stream(tokens, grid, extras), pre_logits)
 
-    def forward_intermediates(  # noqa: PLR0917 (timm's order)
+    def forward_intermediates(
         self,
         images: Tensor,
         indices: int | Sequence[int] | None = None,
@@ -140,6 +141,48 @@ class Model(nn.Module):
         """Maps (B, C, H, W) alone, nothing computed behind the last: see `forward_intermediates`."""
         _, found = self._run(images, frozenset(indices), stop_early=True)
         return [self._as_map(found[i], i, False, "NCHW")[0] for i in indices]
+
+    def reset_classifier(self, classes: int) -> None:
+        """Puts a new last linear with initial weights, for another number of classes; the rest stays.
+
+        Raises:
+            ValueError: where the head does not end in a linear, or for fewer than one class.
+        """
+        architecture = with_classes(self.architecture, classes)
+        old = self.placed["head"].module
+        weight = next(old.parameters())
+        with torch.device(weight.device):
+            head = place(dict(run_passes(architecture, self.passes).top())["head"])
+        if not weight.is_meta:
+            initialise({"head": head}, architecture.init)
+        head.module.to(weight.dtype).train(old.training)
+        if not weight.is_meta:
+            new = {id(p) for p in last(head).module.parameters()}
+            kept = old.state_dict()
+            names = [n for n, p in head.module.state_dict(keep_vars=True).items() if id(p) not in new]
+            head.module.load_state_dict({name: kept[name] for name in names}, strict=False)
+        self.architecture = architecture
+        self.placed["head"] = head
+        self.head = head.module
+
+    def kernels(self, batch: int = 1) -> dict[str, str]:
+        """The kernel that serves every scan on the device and in the type of its weights, by path.
+
+        Args:
+            batch: images at once.
+
+        Raises:
+            ValueError: where the backend asked for can't serve a scan.
+        """
+        paths = {id(module): path for path, module in self.named_modules()}
+        served: dict[str, str] = {}
+        for top in self.placed.values():
+            for placed in top.walk():
+                scan, x = placed.module, placed.node.input
+                if isinstance(scan, SelectiveScan):
+                    like = scan.D.detach().new_empty(()).expand(batch * x.windows, x.tokens, x.dim)
+                    served[paths[id(scan)]] = scan.kernel(like)
+        return served
 
     @property
     def feature_info(self) -> FeatureInfo:
