@@ -14,7 +14,7 @@ from archdsl.compiler.model import Model
 from archdsl.diagnostics import Diagnostic, DiagnosticError
 from archdsl.weights.layout import UNCHANGED, Conversion, Layout, matches, numbered
 from archdsl.weights.layouts import OWN, recognise
-from archdsl.weights.positions import resize_positions, square_grid
+from archdsl.weights.positions import Places, resize_positions, square_grid
 from archdsl.weights.read import Checkpoint, read_checkpoint
 from archdsl.weights.report import Mismatch, WeightsReport, problems
 
@@ -51,7 +51,7 @@ def load_weights(
         raise _refusal(
             "the model has no storage", ("it was built on the meta device",), "build it on a device"
         )
-    plan = _Plan(layout, checkpoint, position_grids(model), tuple(model.stages))
+    plan = _Plan(layout, checkpoint, position_places(model), tuple(model.stages))
     for name, target in targets.items():
         plan.add(name, target)
     report = plan.report()
@@ -69,7 +69,7 @@ class _Plan:
 
     layout: Layout | None
     checkpoint: Checkpoint
-    grids: dict[str, tuple[int, int]]
+    places: dict[str, Places]
     stages: tuple[str, ...]
     ready: dict[str, Tensor] = field(default_factory=dict)
     resized: list[tuple[str, tuple[int, int], tuple[int, int]]] = field(default_factory=list)
@@ -99,7 +99,7 @@ class _Plan:
         ours = conversion.to_ours(theirs)
         if ours.shape != target.shape and ours.shape == (1, *target.shape):
             ours = ours[0]
-        if name in self.grids and ours.shape != target.shape:
+        if name in self.places and ours.shape != target.shape:
             ours = self._resize(name, ours, target)
         if ours.shape == target.shape:
             self.ready[name] = ours
@@ -110,11 +110,12 @@ class _Plan:
         """A position embedding for the grid of the model, unchanged where that can't be told."""
         if ours.dim() != target.dim() or ours.shape[-1] != target.shape[-1]:
             return ours
-        old = _saved_grid(self.checkpoint.metadata, name) or square_grid(ours.shape[-2])
-        new = self.grids[name]
-        if old is None or old[0] * old[1] != ours.shape[-2] or new[0] * new[1] != target.shape[-2]:
+        new = self.places[name]
+        patches = ours.shape[-2] - sum(extra.count for extra in new.extras)
+        old = _saved_grid(self.checkpoint.metadata, name) or square_grid(patches)
+        if old is None or old[0] * old[1] != patches:
             return ours
-        self.resized.append((name, old, new))
+        self.resized.append((name, old, new.grid))
         return resize_positions(ours, old, new)
 
     def report(self) -> WeightsReport:
@@ -163,17 +164,17 @@ def _judge(report: WeightsReport, layout: Layout | None, plan: _Plan, strict: bo
     raise _refusal(f"these weights ({family}) don't fit the model", notes, step)
 
 
-def position_grids(model: Model) -> dict[str, tuple[int, int]]:
-    """The grid (H, W) of every position embedding, by its key in the state dict."""
+def position_places(model: Model) -> dict[str, Places]:
+    """What the rows of every position embedding stand for, by its key in the state dict."""
     names = {id(p): name for name, p in model.named_parameters()}
-    grids: dict[str, tuple[int, int]] = {}
+    found: dict[str, Places] = {}
     for top in model.placed.values():
         for placed in top.walk():
-            if placed.node.op.name == "position" and placed.node.input.is_map:
-                h, w = placed.node.input.grid
+            x = placed.node.input
+            if placed.node.op.name == "position" and x.is_map:
                 for parameter in placed.module.parameters():
-                    grids[names[id(parameter)]] = (h, w)
-    return grids
+                    found[names[id(parameter)]] = Places((x.grid[0], x.grid[1]), x.extras)
+    return found
 
 
 def _saved_grid(metadata: Mapping[str, str], name: str) -> tuple[int, int] | None:

@@ -26,7 +26,7 @@ MAMBA_R = Layout(
     title="Mamba-R (official)",
     marks=("pos_embed_cls", "layers.{i}.mixer.A_b_log"),
     entries=(
-        *(Entry(f"patch_embed.proj.{p}", f"stem.patch_embed.{p}") for p in ("weight", "bias")),
+        *(Entry(f"patch_embed.proj.{p}", f"stem.patch_embed.proj.{p}") for p in ("weight", "bias")),
         Entry("pos_embed", "stem.position.weight"),
         Entry("cls_token", "stem.registers.weight"),
         Entry("pos_embed_cls", "stem.registers.position"),
@@ -36,7 +36,7 @@ MAMBA_R = Layout(
         *_route("rows_reverse", "_b", "A_b_log"),
         Entry("layers.{i}.mixer.out_proj.weight", f"{_BLOCK}.*.linear_2.weight"),
         *(Entry(f"norm_f.{p}", f"head.norm.{p}") for p in ("weight", "bias")),
-        Entry("neck.weight", "head.concat.linear.weight"),
+        Entry("neck.weight", "head.concat.neck.weight"),
         *(Entry(f"norm_neck.{p}", f"head.concat.norm.{p}") for p in ("weight", "bias")),
         *(Entry(f"head.{p}", f"head.linear.{p}") for p in ("weight", "bias")),
     ),

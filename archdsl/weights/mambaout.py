@@ -19,7 +19,7 @@ def _block(theirs: str) -> tuple[Entry, ...]:
     return (
         *_both(f"{theirs}.norm", "stages.{s}.blocks.{b}.residual.norm"),
         *_both(f"{theirs}.fc1", f"{_MIXER}.linear", halves_swapped=True),
-        *_both(f"{theirs}.conv", f"{_MIXER}.split.partial.conv2d"),
+        *_both(f"{theirs}.conv", f"{_MIXER}.split.partial.conv2d.conv"),
         *_both(f"{theirs}.fc2", f"{_MIXER}.linear_2"),
         Entry(f"{theirs}.ls.gamma", "stages.{s}.blocks.{b}.residual.layer_scale.gamma"),
     )
@@ -27,16 +27,16 @@ def _block(theirs: str) -> tuple[Entry, ...]:
 
 def _stem(theirs: str) -> tuple[Entry, ...]:
     return (
-        *_both(f"{theirs}.conv1", "stem.conv2d"),
+        *_both(f"{theirs}.conv1", "stem.conv2d.conv"),
         *_both(f"{theirs}.norm1", "stem.stem_norm"),
-        *_both(f"{theirs}.conv2", "stem.conv2d_2"),
+        *_both(f"{theirs}.conv2", "stem.conv2d_2.conv"),
         *_both(f"{theirs}.norm2", "stem.layer_norm"),
     )
 
 
 def _down(theirs: str) -> tuple[Entry, ...]:
     return (
-        *_both(f"{theirs}.conv", "stages.{s}.downsample.conv2d"),
+        *_both(f"{theirs}.conv", "stages.{s}.downsample.conv2d.conv"),
         *_both(f"{theirs}.norm", "stages.{s}.downsample.layer_norm"),
     )
 

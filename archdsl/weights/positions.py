@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isqrt
 
 from torch import Tensor
-from torch.nn.functional import interpolate
+
+from archdsl.features import Extra
+from archdsl.nn.position import resized
+from archdsl.nn.stream import Stream, put_together
+
+Grid = tuple[int, int]
 
 
-def square_grid(places: int) -> tuple[int, int] | None:
-    """The square grid of so many places, None where there is none."""
-    side = isqrt(places)
-    return (side, side) if side * side == places else None
-
-
-def resize_positions(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """A table (..., H W, C) of a grid, bicubically resized to another, as Mamba-R's fine-tuning code does it.
-
-    Corners are not aligned and nothing is smoothed before.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What the rows of a position embedding stand for.
 
     Args:
-        table: row by row.
-        old: (H, W) of the table.
-        new: (H, W) wanted.
+        grid: (H, W) of the patches.
+        extras: extra tokens among them.
     """
-    channels = table.shape[-1]
-    places = table.reshape(-1, *old, channels).permute(0, 3, 1, 2).float()
-    resized = interpolate(places, size=new, mode="bicubic", align_corners=False)
-    return resized.permute(0, 2, 3, 1).reshape(*table.shape[:-2], new[0] * new[1], channels).to(table.dtype)
+
+    grid: Grid
+    extras: tuple[Extra, ...] = ()
+
+
+def square_grid(patches: int) -> Grid | None:
+    """The square grid of so many patches, None where there is none."""
+    side = isqrt(patches) if patches > 0 else 0
+    return (side, side) if side * side == patches and side > 0 else None
+
+
+def resize_positions(table: Tensor, old: Grid, new: Places) -> Tensor:
+    """A table (1, T, C) for another grid, as Mamba-R's fine-tuning code does it.
+
+    Patches are resized bicubically (corners not aligned, nothing smoothed before), extra tokens keep their rows.
+
+    Args:
+        table: in the order of the sequence.
+        old: (H, W) that the table is for.
+        new: what it shall be for.
+    """
+    patches, extras = Stream(table, old, new.extras).take_apart()
+    return put_together(resized(patches, old, new.grid), extras, new.grid, new.extras).x

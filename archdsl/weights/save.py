@@ -14,7 +14,7 @@ from archdsl.diagnostics import Diagnostic, DiagnosticError
 from archdsl.weights.files import written
 from archdsl.weights.layout import numbered
 from archdsl.weights.layouts import layout_named
-from archdsl.weights.load import GRIDS, position_grids
+from archdsl.weights.load import GRIDS, position_places
 
 
 def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
@@ -82,5 +82,5 @@ def _metadata(model: Model) -> dict[str, str]:
         "archdsl.arch": architecture.name,
         "archdsl.digest": architecture.digest(),
         "archdsl.spec": architecture.to_source(),
-        GRIDS: json.dumps(position_grids(model)),
+        GRIDS: json.dumps({name: places.grid for name, places in position_places(model).items()}),
     }

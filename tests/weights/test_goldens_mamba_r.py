@@ -22,7 +22,7 @@ from archdsl.compiler import Model
 from archdsl.features import Extra, segments
 from archdsl.graph.architecture import Architecture
 from archdsl.weights import load_weights, to_layout
-from archdsl.weights.positions import resize_positions
+from archdsl.weights.positions import Places, resize_positions
 
 FOLDER = Path(__file__).parents[1] / "data" / "goldens" / "mamba_r"
 FIXTURES = sorted(p.stem for p in FOLDER.glob("mambar_*.json"))
@@ -186,7 +186,7 @@ def test_register_positions_of_many_grids() -> None:
 
 def test_position_embeddings_are_resized_as_the_official_loader_does() -> None:
     stored = load_file(FOLDER / "posembed_interp_8to14.safetensors")
-    resized = resize_positions(stored["pos_embed_old"], (8, 8), (14, 14))
+    resized = resize_positions(stored["pos_embed_old"], (8, 8), Places((14, 14)))
     torch.testing.assert_close(resized, stored["pos_embed_new"], rtol=0, atol=1e-6)
 
 

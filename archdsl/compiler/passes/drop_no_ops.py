@@ -10,16 +10,12 @@ from archdsl.graph.node import Node
 
 
 def drop_no_ops(architecture: Architecture) -> Architecture:
-    """Takes every `drop_path` of rate 0 out of the sequence it stands in, unless nothing else is there."""
+    """Takes what vanishes (a `drop_path` of rate 0) out of its sequence, unless nothing else is there."""
     return rewrite_all(architecture, _without_no_ops)
 
 
 def _without_no_ops(node: Node) -> Node:
     if not node.op.sequence:
         return node
-    kept = tuple(part for part in node.parts if not _does_nothing(part))
+    kept = tuple(part for part in node.parts if not part.op.vanishes(part.input))
     return node if not kept or len(kept) == len(node.parts) else replace(node, parts=kept)
-
-
-def _does_nothing(node: Node) -> bool:
-    return node.op.name == "drop_path" and not getattr(node.op, "rate", None)

@@ -29,16 +29,7 @@ def ramp_drop_path(architecture: Architecture) -> Architecture:
 
 def _with_rate(block: Node, rate: float) -> Node:
     if block.op.name == "drop_path":
-        return block if _given(block) else replace(block, op=block.op.model_copy(update={"rate": rate}))
+        return replace(block, op=block.op.model_copy(update={"drop_path": rate}))
     parts = tuple(_with_rate(part, rate) for part in block.parts)
     return block if parts == block.parts else replace(block, parts=parts)
 
-
-def _given(node: Node) -> bool:
-    """Whether the rate was written in the call."""
-    return any(
-        name == "rate" and origin.kind == "given"
-        for call in node.calls
-        if call.callee == "drop_path"
-        for name, _, origin in call.values
-    )
