@@ -19,7 +19,11 @@ from archdsl.weights.read import Checkpoint, read_checkpoint
 from archdsl.weights.report import Mismatch, WeightsReport, problems
 
 GRIDS = "archdsl.grids"
-"""Metadata of our own files: the grid of every position embedding, as JSON."""
+"""Metadata of our own files: the grid of every position embedding by key, as JSON."""
+KEYS = "archdsl.keys"
+"""Metadata of our own files: all keys in the order of the model, as JSON."""
+DIGEST = "archdsl.digest"
+"""Metadata of our own files: the architecture's digest."""
 _OWN_REPLACEABLE = ("head.*", "head.*.*", "head.*.*.*", "stem.registers.*", "stem.class_token.*")
 
 
@@ -46,6 +50,7 @@ def load_weights(
     """
     checkpoint = read_checkpoint(source)
     targets = model.state_dict(keep_vars=True)
+    checkpoint = _under_our_names(checkpoint, model, targets)
     layout = recognise(checkpoint.tensors, targets)
     if any(t.is_meta for t in targets.values()):
         raise _refusal(
@@ -175,6 +180,25 @@ def position_places(model: Model) -> dict[str, Places]:
                 for parameter in placed.module.parameters():
                     found[names[id(parameter)]] = Places((x.grid[0], x.grid[1]), x.extras)
     return found
+
+
+def _under_our_names(checkpoint: Checkpoint, model: Model, targets: Mapping[str, Tensor]) -> Checkpoint:
+    """One of our own files with the names of the model: the same function may be written in another way.
+
+    Where digests are equal, the tensors are the same in the same order.
+    """
+    try:
+        keys = json.loads(checkpoint.metadata[KEYS])
+        old = json.loads(checkpoint.metadata[GRIDS])
+        equal = checkpoint.metadata[DIGEST] == model.architecture.digest()
+        renamed = dict(zip(keys, targets, strict=True))
+        if not equal or renamed.keys() != checkpoint.tensors.keys():
+            return checkpoint
+        grids = {renamed[key]: grid for key, grid in old.items()}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return checkpoint
+    tensors = {renamed[key]: tensor for key, tensor in checkpoint.tensors.items()}
+    return Checkpoint(tensors, checkpoint.metadata | {GRIDS: json.dumps(grids)})
 
 
 def _saved_grid(metadata: Mapping[str, str], name: str) -> tuple[int, int] | None:

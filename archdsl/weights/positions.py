@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isqrt
 
+from archdsl.nn.position import resized
 from torch import Tensor
 
 from archdsl.features import Extra
-from archdsl.nn.position import resized
 from archdsl.nn.stream import Stream, put_together
 
 Grid = tuple[int, int]
@@ -36,7 +36,8 @@ def square_grid(patches: int) -> Grid | None:
 def resize_positions(table: Tensor, old: Grid, new: Places) -> Tensor:
     """A table (1, T, C) for another grid, as Mamba-R's fine-tuning code does it.
 
-    Patches are resized bicubically (corners not aligned, nothing smoothed before), extra tokens keep their rows.
+    Patches are resized bicubically (corners not aligned, nothing smoothed before), extra tokens keep their
+    rows.
 
     Args:
         table: in the order of the sequence.

@@ -14,7 +14,7 @@ from archdsl.diagnostics import Diagnostic, DiagnosticError
 from archdsl.weights.files import written
 from archdsl.weights.layout import numbered
 from archdsl.weights.layouts import layout_named
-from archdsl.weights.load import GRIDS, position_places
+from archdsl.weights.load import DIGEST, GRIDS, KEYS, position_places
 
 
 def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
@@ -80,7 +80,8 @@ def _metadata(model: Model) -> dict[str, str]:
         "archdsl.version": release,
         "torch.version": str(torch.__version__),
         "archdsl.arch": architecture.name,
-        "archdsl.digest": architecture.digest(),
+        DIGEST: architecture.digest(),
         "archdsl.spec": architecture.to_source(),
+        KEYS: json.dumps(list(model.state_dict())),
         GRIDS: json.dumps({name: places.grid for name, places in position_places(model).items()}),
     }

@@ -1,7 +1,8 @@
 """Mamba-R reproduces the numbers of the official code, at every feature that a fixture stores.
 
-A fixture is a pair of files in tests/data/goldens/mamba_r: a configuration, and weights under the official keys with
-input, output and features. Real sizes store no weights: they are drawn by the recipe that the configuration names.
+A fixture is a pair of files in tests/data/goldens/mamba_r: a configuration, and weights under the official
+keys with input, output and features. Real sizes store no weights: they are drawn by the recipe that the
+configuration names.
 """
 
 from __future__ import annotations
@@ -139,9 +140,7 @@ def test_every_stored_feature(name: str) -> None:
     stored = load_file(FOLDER / f"{name}.safetensors")
     model = archdsl.build(_architecture(fixture))
     assert sum(p.numel() for p in model.parameters()) == fixture["num_params"]
-    weights = {
-        k.removeprefix("state_dict."): v for k, v in stored.items() if k.startswith("state_dict.")
-    }
+    weights = {k.removeprefix("state_dict."): v for k, v in stored.items() if k.startswith("state_dict.")}
     if weights:
         images = stored["input"]
     else:
@@ -194,9 +193,7 @@ def test_official_keys_come_back() -> None:
     stored = load_file(FOLDER / "mambar_small_b_rect_reduce2.safetensors")
     fixture = json.loads((FOLDER / "mambar_small_b_rect_reduce2.json").read_text())
     model = archdsl.build(_architecture(fixture))
-    weights = {
-        k.removeprefix("state_dict."): v for k, v in stored.items() if k.startswith("state_dict.")
-    }
+    weights = {k.removeprefix("state_dict."): v for k, v in stored.items() if k.startswith("state_dict.")}
     load_weights(model, weights)
     back = to_layout(model, "mamba_r")
     assert back.keys() == weights.keys()

@@ -1,7 +1,7 @@
 """MambaOut reproduces the numbers of the official code and of timm, at every feature that a fixture stores.
 
-A fixture is a pair of files in tests/data/goldens/mambaout: a configuration, and weights under their keys with tensors
-`golden.*`. The `full_*` ones store no weights: they are made by formula from their keys.
+A fixture is a pair of files in tests/data/goldens/mambaout: a configuration, and weights under their keys
+with tensors `golden.*`. The `full_*` ones store no weights: they are made by formula from their keys.
 """
 
 from __future__ import annotations
@@ -157,7 +157,11 @@ def test_one_block() -> None:
     images = tensors.pop("golden.input").permute(0, 3, 1, 2)
     expected = tensors.pop("golden.output").permute(0, 3, 1, 2)
     model = archdsl.build(
-        "mambaout", dims=(config["dim"], 24, 28, 32), depths=(1, 1, 1, 1), ratio=config["conv_ratio"], classes=2
+        "mambaout",
+        dims=(config["dim"], 24, 28, 32),
+        depths=(1, 1, 1, 1),
+        ratio=config["conv_ratio"],
+        classes=2,
     )
     weights = to_layout(model, "mambaout")
     weights |= {f"stages.0.0.{k}": v for k, v in tensors.items()}

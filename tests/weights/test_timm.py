@@ -13,7 +13,12 @@ import archdsl
 from archdsl.weights import load_weights, to_layout
 
 DIMS, DEPTHS = (16, 24, 40, 48), (1, 2, 2, 1)
-RW: dict[str, Any] = {"stem_mid_norm": False, "downsample": "conv_nf", "ls_init_value": 1e-5, "head_fn": "norm_mlp"}
+RW: dict[str, Any] = {
+    "stem_mid_norm": False,
+    "downsample": "conv_nf",
+    "ls_init_value": 1e-5,
+    "head_fn": "norm_mlp",
+}
 VARIANTS: dict[str, dict[str, Any]] = {
     "mambaout_femto": {},
     "mambaout_kobe": {},

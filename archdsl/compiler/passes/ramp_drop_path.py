@@ -32,4 +32,3 @@ def _with_rate(block: Node, rate: float) -> Node:
         return replace(block, op=block.op.model_copy(update={"drop_path": rate}))
     parts = tuple(_with_rate(part, rate) for part in block.parts)
     return block if parts == block.parts else replace(block, parts=parts)
-
