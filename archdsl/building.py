@@ -46,7 +46,7 @@ def build(
             raise TypeError("an architecture is complete: give arch, overrides and parameters to `load`")
         architecture = source
     else:
-        from archdsl.graph.load import load
+        from archdsl.graph import load
 
         architecture = load(source, arch, overrides=overrides, **params)
     model = compile_model(architecture, backend=backend, device=device)

@@ -9,7 +9,7 @@ _BLOCK = "stages.0.blocks.{i}.residual"
 
 def _route(name: str, suffix: str, a_log: str) -> tuple[Entry, ...]:
     """The tensors of one direction; the official code tells the backward one by a suffix."""
-    ours = f"{_BLOCK}.*.split.routed.{name}"
+    ours = f"{_BLOCK}.*.split.*.{name}"
     theirs = "layers.{i}.mixer"
     scan = f"{ours}.selective_scan"
     return (

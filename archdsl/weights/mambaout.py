@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archdsl.weights.layout import SWAPPED_HALVES, UNCHANGED, Entry, Layout
 
-_MIXER = "stages.{s}.blocks.{b}.residual.gated_cnn"
+_MIXER = "stages.{s}.blocks.{b}.residual.*"
 
 
 def _both(theirs: str, ours: str, halves_swapped: bool = False) -> tuple[Entry, Entry]:
@@ -19,7 +19,7 @@ def _block(theirs: str) -> tuple[Entry, ...]:
     return (
         *_both(f"{theirs}.norm", "stages.{s}.blocks.{b}.residual.norm"),
         *_both(f"{theirs}.fc1", f"{_MIXER}.linear", halves_swapped=True),
-        *_both(f"{theirs}.conv", f"{_MIXER}.split.partial.conv2d.conv"),
+        *_both(f"{theirs}.conv", f"{_MIXER}.split.*.conv2d.conv"),
         *_both(f"{theirs}.fc2", f"{_MIXER}.linear_2"),
         Entry(f"{theirs}.ls.gamma", "stages.{s}.blocks.{b}.residual.layer_scale.gamma"),
     )

@@ -63,7 +63,9 @@ class WeightsReport:
         out += [
             f"  {name} resized from {_shape(old)} to {_shape(new)} places" for name, old, new in self.resized
         ]
-        out += problems(self)
+        if not self.complete:
+            out.append("  the model keeps its own values where the checkpoint does not fit:")
+            out += problems(self)
         return "\n".join(out)
 
 
@@ -71,9 +73,9 @@ def problems(report: WeightsReport) -> list[str]:
     """Lines on what did not fit, the first few of each kind."""
     out: list[str] = []
     for title, items in (
-        ("left as it was, another shape", [str(m) for m in report.mismatched]),
-        ("left as it was, not in the checkpoint", list(report.missing)),
-        ("not used, no place in the model", list(report.unexpected)),
+        ("of another shape", [str(m) for m in report.mismatched]),
+        ("not in the checkpoint", list(report.missing)),
+        ("without a place in the model", list(report.unexpected)),
     ):
         out += [f"  {title}: {item}" for item in items[:_SHOWN]]
         if len(items) > _SHOWN:
