@@ -14,20 +14,36 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archdsl._build import build
+    from archdsl.compiler import Model, features_only
     from archdsl.graph import Architecture, check, load
-    from archdsl.weights import load_weights
+    from archdsl.weights import WeightsReport, load_weights, save_weights
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "Architecture": "archdsl.graph",
+    "Model": "archdsl.compiler",
+    "WeightsReport": "archdsl.weights",
     "build": "archdsl._build",
     "check": "archdsl.graph",
+    "features_only": "archdsl.compiler",
     "load": "archdsl.graph",
     "load_weights": "archdsl.weights",
+    "save_weights": "archdsl.weights",
 }
 
-__all__ = ["Architecture", "__version__", "build", "check", "load", "load_weights"]
+__all__ = [
+    "Architecture",
+    "Model",
+    "WeightsReport",
+    "__version__",
+    "build",
+    "check",
+    "features_only",
+    "load",
+    "load_weights",
+    "save_weights",
+]
 
 
 def __getattr__(name: str) -> object:

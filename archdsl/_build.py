@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from archdsl.compiler import compile_model
-from archdsl.graph import load
-from archdsl.weights import load_weights
 
 if TYPE_CHECKING:
     import torch
 
     from archdsl.compiler import Model
+    from archdsl.graph.architecture import Architecture
 
 
 def build(
-    source: str | Path,
+    source: str | os.PathLike[str] | Architecture,
     arch: str | None = None,
     *,
     overrides: Mapping[str, object] | None = None,
@@ -27,22 +23,35 @@ def build(
     device: torch.device | str | None = None,
     **params: object,
 ) -> Model:
-    """The PyTorch module of an architecture.
+    """A PyTorch model of a spec, with initial weights or those of a checkpoint.
 
     Args:
-        source: a path of an `.arch` file, or the name of a shipped architecture ("mamba_r_tiny").
-        arch: which architecture of the file; without it the one named like the file, else the first.
-        overrides: as for `archdsl.load`.
-        weights: a checkpoint as for `archdsl.load_weights`; without it weights start by the recipe `init`.
+        source: path of an `.arch` file, the name of a shipped arch, or an architecture that `load` returned.
+        arch: which arch of the file; see `load`.
+        overrides: values by path, see `load`.
+        weights: a checkpoint, see `load_weights`; everything has to fit.
         backend: the kernel of scans, `auto` for the fastest that serves.
-        device: where the weights lie; on `meta` nothing is allocated.
-        params: values of the arch's parameters, and image (a number or (height, width)), classes, channels.
+        device: where the weights lie, torch's default device for None; on `meta` nothing is allocated.
+        params: parameters of the arch, and `image`, `classes`, `channels`.
 
     Raises:
-        DiagnosticError: with everything that is wrong with the spec, or with the weights.
+        DiagnosticError: for mistakes in the spec or the arguments, and for weights that don't fit.
+        TypeError: for an architecture with arguments that only a spec takes.
     """
-    architecture = load(source, arch, overrides=overrides, **params)
+    from archdsl.compiler import compile_model
+    from archdsl.graph.architecture import Architecture
+
+    if isinstance(source, Architecture):
+        if arch is not None or overrides or params:
+            raise TypeError("an architecture is complete: give arch, overrides and parameters to `load`")
+        architecture = source
+    else:
+        from archdsl.graph import load
+
+        architecture = load(os.fspath(source), arch, overrides=overrides, **params)
     model = compile_model(architecture, backend=backend, device=device)
     if weights is not None:
+        from archdsl.weights import load_weights
+
         load_weights(model, weights)
     return model

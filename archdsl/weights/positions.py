@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isqrt
 
-from archdsl.nn.position import resized
 from torch import Tensor
 
 from archdsl.features import Extra
+from archdsl.nn.position import resized
 from archdsl.nn.stream import Stream, put_together
 
 Grid = tuple[int, int]

@@ -1,4 +1,4 @@
-"""Every shipped arch: exact parameters and multiply-accumulates, training, types, other sizes, compilation."""
+"""Every shipped arch: exact parameters and multiply-accumulates, training, types, sizes, compilation."""
 
 from __future__ import annotations
 
