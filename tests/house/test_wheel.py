@@ -82,7 +82,8 @@ def _try(python: Path, folder: Path) -> None:
     folder.mkdir()
     (folder / "mine.arch").write_text(MINE)
     archdsl = python.parent / "archdsl"
-    _run(archdsl, "check", "mamba_r", "mine.arch", cwd=folder)
+    _run(archdsl, "check", "mine.arch", cwd=folder)
+    assert "9,264,232" in _run(archdsl, "cost", "mamba_r_tiny", cwd=folder)
     code = (
         "import archdsl\n"
         "a = archdsl.load('mine.arch')\n"
