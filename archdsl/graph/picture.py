@@ -32,10 +32,8 @@ MARGIN = 28
 PANEL = 208
 PAD = 14
 GAP = 34
-TOP = 92
 HEADER = 34
 FOOTER = 74
-LEGEND = 52
 MAX_CARDS = 14
 
 
@@ -47,7 +45,7 @@ class _Panel:
     feature: Feature
     entry: str
     runs: tuple[Run[Card], ...]
-    windows: int | None
+    windows: tuple[int, int] | None
 
 
 def to_svg(architecture: Architecture) -> str:
@@ -57,32 +55,32 @@ def to_svg(architecture: Architecture) -> str:
     panels = _panels(a, rows)
     scale = Scale.of([p.feature for p in panels])
     body = max(_height(p.runs) for p in panels)
-    inner = HEADER + MAP_ZONE + body + 16 + STRIP_HEIGHT + FOOTER
+    footer = FOOTER if any(row.macs.scan for row in rows) else FOOTER - 18
+    inner = HEADER + MAP_ZONE + body + 16 + STRIP_HEIGHT + footer
     width = 2 * MARGIN + len(panels) * PANEL + (len(panels) - 1) * GAP
-    height = TOP + inner + LEGEND
     canvas = Canvas()
-    subtitle = _heading(canvas, a, rows)
+    facts = _facts(a, rows)
+    top = _heading(canvas, a.name, facts, width)
     for index, panel in enumerate(panels):
         x = MARGIN + index * (PANEL + GAP)
-        _draw_panel(canvas, panel, x, TOP, height=inner, body=body, scale=scale)
+        _draw_panel(canvas, panel, x, top, height=inner, body=body, scale=scale)
         if index:
-            arrow(canvas, x - GAP + 6, x - 6, TOP + HEADER + MAP_ZONE / 2 - 8)
-    _legend(canvas, panels, MARGIN, TOP + inner + 30)
-    return canvas.document(max(width, 640), height, a.name, subtitle)
+            arrow(canvas, x - GAP + 6, x - 6, top + HEADER + MAP_ZONE / 2 - 8)
+    height = _legend(canvas, panels, top + inner + 30, width) + 22
+    return canvas.document(width, height, a.name, ", ".join(facts))
 
 
 def _panels(a: Architecture, rows: Sequence[StageRow]) -> list[_Panel]:
     panels = [_Panel(rows[0], a.stem.output, "", _pipeline(a.stem), None)]
     for stage, row in zip(a.stages, rows[1:], strict=False):
         entry = "" if stage.downsample is None else " → ".join(elements(stage.downsample))
-        window = getattr(stage.within, "window", None)
         panels.append(
             _Panel(
                 row,
                 stage.feature,
                 entry,
                 fold([_card(block) for block in stage.blocks]),
-                window if isinstance(window, int) else None,
+                getattr(stage.within, "window", None),
             )
         )
     if a.head is not None:
@@ -97,7 +95,9 @@ def _pipeline(node: Node) -> tuple[Run[Card], ...]:
 
 
 def _card(node: Node) -> Card:
-    return Card(callee(node), _given(node), kind(node))
+    residuals = [part for part in node.parts if part.op.name == "residual"]
+    branches = [" → ".join(callee(p) for p in part.parts if p.op.name != "drop_path") for part in residuals]
+    return Card(callee(node), _given(node), kind(node), tuple(f"+ {text}" for text in branches if text))
 
 
 def _given(node: Node) -> str:
@@ -204,7 +204,7 @@ def _draw_run(canvas: Canvas, run: Run[Card], x: float, y: float) -> float:
     inset = 26 if group else 0
     start = y
     for count, card in _flat(run):
-        draw_card(canvas, card, count, x + PAD, y, PANEL - 2 * PAD - inset)
+        draw_card(canvas, card, count, x + PAD, y, width=PANEL - 2 * PAD - inset)
         y += card_height(count, card) + CARD_GAP
     if group:
         draw_repeat(canvas, run.count, x + PANEL - PAD - inset + 5, start, y - CARD_GAP)
@@ -222,20 +222,38 @@ def _footer(canvas: Canvas, row: StageRow, x: float, y: float) -> None:
         canvas.text(x + PANEL - PAD, y + 4 + 18 * line, value, size=12, anchor="end", bold=True)
 
 
-def _heading(canvas: Canvas, a: Architecture, rows: Sequence[StageRow]) -> str:
+def _facts(a: Architecture, rows: Sequence[StageRow]) -> list[str]:
     params = sum(r.params for r in rows)
     macs = sum(r.macs.total for r in rows)
     scan = sum(r.macs.scan for r in rows)
     height, width = a.image
-    parts = [f"{height} × {width} × {a.channels} image", f"{a.classes} classes", f"{params:,} parameters"]
-    parts.append(f"{short(macs)} multiply-accumulates" + (f" and {short(scan)} in scans" if scan else ""))
-    subtitle = "  ·  ".join(parts)
-    canvas.text(MARGIN, 46, a.name, size=24, bold=True)
-    canvas.text(MARGIN, 70, subtitle, size=13, fill=FAINT)
-    return subtitle
+    return [
+        f"{height} × {width} × {a.channels} image",
+        f"{a.classes} classes",
+        f"{params:,} parameters",
+        f"{short(macs)} multiply-accumulates" + (f" and {short(scan)} in scans" if scan else ""),
+    ]
 
 
-def _legend(canvas: Canvas, panels: Sequence[_Panel], x: float, y: float) -> None:
+def _heading(canvas: Canvas, name: str, facts: Sequence[str], width: float) -> float:
+    """The name and the facts, on as many lines as they need; returns where the panels begin."""
+    canvas.text(MARGIN, 46, name, size=24, bold=True, width=width - 2 * MARGIN)
+    lines = [facts[0]]
+    for fact in facts[1:]:
+        longer = f"{lines[-1]} · {fact}"
+        if text_width(longer, 13) <= width - 2 * MARGIN:
+            lines[-1] = longer
+        else:
+            lines.append(fact)
+    y = 70.0
+    for line in lines:
+        canvas.text(MARGIN, y, line, size=13, fill=FAINT)
+        y += 19
+    return y + 3
+
+
+def _legend(canvas: Canvas, panels: Sequence[_Panel], y: float, width: float) -> float:
+    """What the colours mean, on as many lines as it needs; returns the lowest baseline."""
     used = {card.kind for p in panels for run in p.runs for _, card in _flat(run)}
     entries = [(k.colour, k.label, 10.0) for key, k in KINDS.items() if key in used and k.label]
     kinds = {e.kind for p in panels for e in p.feature.extras}
@@ -243,7 +261,12 @@ def _legend(canvas: Canvas, panels: Sequence[_Panel], x: float, y: float) -> Non
         entries.append((REGISTER, "register in the sequence", 4.0))
     if "class_token" in kinds:
         entries.append((CLASS_TOKEN, "class token in the sequence", 4.0))
-    for colour, label, width in entries:
-        canvas.rect(x, y - 10, width, 12, fill=colour, radius=2)
-        canvas.text(x + width + 7, y, label, size=11.5, fill=INK)
-        x += width + 7 + text_width(label, 11.5) + 22
+    x = float(MARGIN)
+    for colour, label, mark in entries:
+        room = mark + 7 + text_width(label, 11.5)
+        if x > MARGIN and x + room > width - MARGIN:
+            x, y = float(MARGIN), y + 20
+        canvas.rect(x, y - 10, mark, 12, fill=colour, radius=2)
+        canvas.text(x + mark + 7, y, label, size=11.5, fill=INK)
+        x += room + 16
+    return y

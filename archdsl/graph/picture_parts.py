@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from archdsl.features import Extra, Feature, segments
-from archdsl.graph.svg import FAINT, INK, Canvas, text_width
+from archdsl.graph.svg import FAINT, INK, Canvas
 
 REGISTER = "#d6336c"
 CLASS_TOKEN = "#f08c00"
@@ -15,7 +15,8 @@ MAP_ZONE = 172
 MAP_SIDE = 96
 MAP_DEPTH = 30
 CARD_GAP = 8
-STRIP_HEIGHT = 50
+LINE = 14
+STRIP_HEIGHT = 54
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,17 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A block: its name, the arguments written in its call, its kind."""
+    """A block: its name, the arguments written in its call, its kind, its residual branches in words."""
 
     name: str
     arguments: str
     kind: str
+    branches: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What stands under the name."""
+        return ((self.arguments,) if self.arguments else ()) + self.branches
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Scale:
 
 
 def draw_map(
-    canvas: Canvas, x: Feature, centre: float, top: float, *, scale: Scale, windows: int | None
+    canvas: Canvas, x: Feature, centre: float, top: float, *, scale: Scale, windows: tuple[int, int] | None
 ) -> None:
     """A box whose face is the map and whose depth is the width, with its measures below."""
     middle = top + (MAP_ZONE - 40) / 2
@@ -88,7 +95,7 @@ def draw_map(
 
 
 def _box(
-    canvas: Canvas, x: Feature, centre: float, middle: float, *, scale: Scale, windows: int | None
+    canvas: Canvas, x: Feature, centre: float, middle: float, *, scale: Scale, windows: tuple[int, int] | None
 ) -> None:
     rows, columns = x.grid
     height, width, depth = scale.length(rows), scale.length(columns), scale.depth(x.dim)
@@ -107,19 +114,19 @@ def _box(
         stroke=edge,
     )
     canvas.rect(left, top, width, height, fill="#dfe6ee", stroke=edge)
-    side = min(width / columns, height / rows)
+    step = ceil(4 / min(width / columns, height / rows))
     face = (left, top, right, bottom)
-    canvas.path(_lines(face, x.grid, ceil(4 / side)), stroke="#b9c5d3", line=0.6)
+    canvas.path(_lines(face, x.grid, (step, step)), stroke="#b9c5d3", line=0.6)
     if windows is not None:
         canvas.path(_lines(face, x.grid, windows), stroke="#3d4b5c", line=1.1)
 
 
-def _lines(face: tuple[float, float, float, float], cells: tuple[int, ...], step: int) -> str:
-    """Lines between the cells of a face, one every `step` cells, as path data."""
+def _lines(face: tuple[float, float, float, float], cells: tuple[int, ...], step: tuple[int, int]) -> str:
+    """Lines between the cells of a face, one every so many cells down and across, as path data."""
     left, top, right, bottom = face
     rows, columns = cells
-    across = [left + (right - left) * c / columns for c in range(step, columns, step)]
-    down = [top + (bottom - top) * r / rows for r in range(step, rows, step)]
+    across = [left + (right - left) * c / columns for c in range(step[1], columns, step[1])]
+    down = [top + (bottom - top) * r / rows for r in range(step[0], rows, step[0])]
     return "".join(
         [f"M{x:.1f} {top:.1f}V{bottom:.1f}" for x in across]
         + [f"M{left:.1f} {y:.1f}H{right:.1f}" for y in down]
@@ -128,28 +135,24 @@ def _lines(face: tuple[float, float, float, float], cells: tuple[int, ...], step
 
 def card_height(count: int, card: Card) -> float:
     """Pixels, the sheets of a repeated block included."""
-    return (42 if card.arguments else 28) + (5 if count > 1 else 0)
+    return 28 + LINE * len(card.lines) + (5 if count > 1 else 0)
 
 
-def draw_card(canvas: Canvas, card: Card, count: int, x: float, y: float, width: float) -> None:
-    """A block; a repeated one as a stack of sheets with its count in front."""
+def draw_card(canvas: Canvas, card: Card, count: int, x: float, y: float, *, width: float) -> None:
+    """A block; a repeated one as a stack of sheets with its count in front of the name."""
     kind = KINDS[card.kind]
-    height = 42 if card.arguments else 28
+    height = card_height(1, card)
     if count > 1:
         width -= 5
         for step in (5, 2.5):
             canvas.rect(x + step, y + step, width, height, fill=kind.tint, stroke=kind.colour, radius=6)
     canvas.rect(x, y, width, height, fill=kind.tint, stroke=kind.colour, radius=6, line=1.2)
-    start = x + 10
-    if count > 1:
-        label = f"{count} ×"
-        canvas.text(start, y + height / 2 + 4.5, label, size=13, fill=kind.colour, bold=True)
-        start += text_width(label, 13, True) + 4
-    room = x + width - 8 - start
+    room = width - 18
     colour = INK if card.kind == "plain" else kind.colour
-    canvas.text(start, y + 18, card.name, size=12.5, bold=card.kind != "plain", fill=colour, width=room)
-    if card.arguments:
-        canvas.text(start, y + 33, card.arguments, size=10.5, fill=FAINT, width=room)
+    name = f"{count} × {card.name}" if count > 1 else card.name
+    canvas.text(x + 10, y + 18.5, name, size=12.5, bold=card.kind != "plain", fill=colour, width=room)
+    for index, line in enumerate(card.lines):
+        canvas.text(x + 10, y + 33 + LINE * index, line, size=10.5, fill=FAINT, width=room)
 
 
 def draw_repeat(canvas: Canvas, count: int, x: float, top: float, bottom: float) -> None:

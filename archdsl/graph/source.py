@@ -11,12 +11,14 @@ from fractions import Fraction
 
 from archdsl.features import Order, Word
 from archdsl.graph.architecture import Architecture, Stage
-from archdsl.graph.folding import fold, fold_text
+from archdsl.graph.folding import callee, fold, fold_text
 from archdsl.graph.node import Node
 from archdsl.ops import Op, unique
 
 WIDTH = 110
 INDENT = "  "
+AMBIENT = frozenset({"drop_path"})
+"""Ambient values that are written once, as a setting of the arch."""
 
 
 def to_source(architecture: Architecture) -> str:
@@ -57,7 +59,8 @@ class _Blocks:
             text = f"{stage.name}\n{body}"
             known = self._by_text.get(text)
             if known is None:
-                self._taken.append(f"{stage.name}_{node.calls[0].callee if node.calls else node.op.name}")
+                name, prefix = callee(node), f"{stage.name}_"
+                self._taken.append(name if name.startswith(prefix) else prefix + name)
                 known = unique(self._taken)[-1]
                 self._by_text[text] = known
                 self.definitions.append(f"block {known} {{\n{body}\n}}")
@@ -132,7 +135,7 @@ def _parts(node: Node) -> Iterator[str]:
 def _fields(op: Op) -> Iterator[str]:
     for name in type(op).model_fields:
         value = getattr(op, name)
-        if value is None and name in op.ambient:
+        if name in op.ambient and (value is None or name in AMBIENT):
             continue
         yield f"{name} = {value_text(value)}"
 

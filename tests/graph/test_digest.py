@@ -1,0 +1,202 @@
+"""The digest: equal for equal functions as far as promised, different for different ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import archdsl
+from archdsl.features import Feature
+from archdsl.graph.architecture import Architecture
+from archdsl.graph.node import Node, make_node
+from archdsl.ops.chain import Chain
+from archdsl.ops.linear import Linear
+
+TINY = "mamba_r_tiny"
+BASE = archdsl.load(TINY)
+
+
+def _loaded(tmp_path: Path, text: str) -> Architecture:
+    path = tmp_path / "spec.arch"
+    path.write_text(text, encoding="utf-8")
+    return archdsl.load(path)
+
+
+def test_form() -> None:
+    assert re.fullmatch(r"a1:[0-9a-f]{64}", BASE.digest())
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"dim": 384},
+        {"depth": 23},
+        {"registers": 11},
+        {"at": "start"},
+        {"reduce": 2},
+        {"norm": "layer_norm"},
+        {"eps": "1e-6"},
+        {"layer_scale": "1e-5"},
+        {"classes": 10},
+        {"channels": 1},
+        {"stem": "patch_embed(16, dim) -> registers(registers, at, position = learned)"},
+        {"stem": "patch_embed(16, dim, 8) -> position(learned) -> registers(registers)"},
+        {"head": "norm -> take(registers) -> pool(mean) -> linear(classes)"},
+        {"head": "norm -> pool(max) -> linear(classes)"},
+        {"head": "none"},
+        *(
+            {"trunk.blocks": f"24 x scan({arguments})"}
+            for arguments in (
+                "order = forward",
+                "order = backward",
+                "order = [rows, columns]",
+                "order = both, merge = add",
+                "order = both, state = 8",
+                "order = both, conv = 3",
+                "order = both, expand = 3",
+            )
+        ),
+        {"trunk.blocks": "23 x scan(order = both) + scan(order = forward)"},
+        {"trunk.blocks": "scan(order = forward) + 23 x scan(order = both)"},
+    ],
+    ids=str,
+)
+def test_a_change_of_the_function_changes_it(overrides: dict[str, object]) -> None:
+    assert archdsl.load(TINY, overrides=overrides).digest() != BASE.digest()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"drop_path": 0.3},
+        {"init": "trunc_normal(0.02)"},
+        {"image": 384},
+        {"trunk.blocks": "12 x (scan(order = both) + scan(order = [rows, reverse(rows)]))"},
+        {"head": "rms_norm(1e-5) -> take(registers) -> concat() -> linear(1000)"},
+    ],
+    ids=str,
+)
+def test_what_does_not_change_the_function_keeps_it(overrides: dict[str, object]) -> None:
+    assert archdsl.load(TINY, overrides=overrides).digest() == BASE.digest()
+
+
+def test_the_value_that_layer_scale_starts_from_keeps_it() -> None:
+    digests = {archdsl.load(TINY, overrides={"layer_scale": v}).digest() for v in ("1e-5", "0.1")}
+    assert len(digests) == 1
+
+
+BODY = """
+arch a(dim = 32) {
+  stem = patch_embed(16, dim)
+  stage s { blocks = 2 x %s }
+  head = pool(mean) -> linear(classes)
+}
+"""
+MIXING = "conv2d(3, depthwise = on) -> silu -> linear(bias = off)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mixer m = {0}\nblock b {{ residual layer_norm -> m }}",
+        "mixer other = {0}\nblock b {{ residual layer_norm -> other }}",
+        "mixer p = silu -> linear(bias = off)\n"  # noqa: ISC004
+        "block b {{ residual layer_norm -> conv2d(3, depthwise = on) -> p }}",
+        "mixer m(k) = conv2d(k, depthwise = on) -> silu -> linear(bias = off)\n"  # noqa: ISC004
+        "block b {{ residual layer_norm -> m(3) }}",
+        "block c {{ residual layer_norm -> {0} }}\nblock b = c",
+        "block b {{ residual layer_norm(eps = 1e-5) -> {0} -> drop_path }}",
+    ],
+)
+def test_names_and_nesting_of_definitions_keep_it(tmp_path: Path, text: str) -> None:
+    inlined = f"block b {{ residual layer_norm -> {MIXING} }}" + BODY % "b"
+    written = text.format(MIXING) + BODY % "b"
+    assert _loaded(tmp_path, written).digest() == _loaded(tmp_path, inlined).digest()
+
+
+def test_names_of_arch_stage_and_block_keep_it(tmp_path: Path) -> None:
+    text = f"block b {{ residual layer_norm -> {MIXING} }}" + BODY % "b"
+    renamed = text.replace("arch a", "arch z").replace("stage s ", "stage t ").replace("block b", "block c")
+    renamed = renamed.replace("x b", "x c")
+    assert _loaded(tmp_path, text).digest() == _loaded(tmp_path, renamed).digest()
+
+
+def test_sharing_of_weights_changes_it(tmp_path: Path) -> None:
+    own = BODY % "residual(routed(conv1d(3) -> linear, order = both))"
+    text = (
+        "block b {{ residual routed({0}, order = both) }}" + BODY.replace("{", "{{").replace("}", "}}") % "b"
+    )
+    own, shared, half = (
+        _loaded(tmp_path, text.format(inner)).digest()
+        for inner in (
+            "conv1d(3) -> linear",
+            "shared(conv1d(3) -> linear)",
+            "shared(conv1d(3)) -> linear",
+        )
+    )
+    assert len({own, shared, half}) == 3
+
+
+X = Feature(8, (2, 2))
+
+
+def _with_blocks(*shares: str) -> str:
+    def linear(share: str) -> Node:
+        return replace(make_node(Linear(), X), share=share)
+
+    stem = make_node(Chain(), X, [lambda _, s=s: linear(s) for s in shares])
+    return replace(BASE, stem=stem, stages=(), head=None).digest()
+
+
+def test_keys_of_sharing_are_names_only() -> None:
+    assert _with_blocks("k", "k", "l") == _with_blocks("p", "p", "a")
+    assert _with_blocks("k", "k", "l") != _with_blocks("k", "l", "l")
+    assert _with_blocks("k", "k") != _with_blocks("k", "l")
+
+
+@st.composite
+def _parameters(draw: st.DrawFn) -> tuple[object, ...]:
+    return (
+        draw(st.sampled_from([16, 32])),
+        draw(st.integers(1, 3)),
+        draw(st.sampled_from([4, 8])),
+        draw(st.sampled_from(["forward", "backward", "both", "cross"])),
+        draw(st.integers(1, 2)),
+        draw(st.sampled_from(["start", "even", "end"])),
+        draw(st.sampled_from(["mean", "add"])),
+    )
+
+
+@given(_parameters(), _parameters())
+@settings(max_examples=40, deadline=None)
+def test_equal_digests_mean_equal_parameters(a: tuple[object, ...], b: tuple[object, ...]) -> None:
+    def digest(p: tuple[object, ...]) -> str:
+        dim, depth, state, order, registers, at, merge = p
+        blocks = f"{depth} x scan(order = {order}, state = {state}, merge = {merge})"
+        overrides = {"dim": dim, "registers": registers, "at": str(at), "reduce": 1, "trunk.blocks": blocks}
+        return archdsl.load(TINY, overrides=overrides).digest()
+
+    assert (digest(a) == digest(b)) == (a == b)
+
+
+def test_the_same_in_every_process() -> None:
+    code = f"import archdsl; print(archdsl.load({TINY!r}).digest())"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "77")
+    }
+    assert found == {BASE.digest()}

@@ -1,0 +1,74 @@
+"""The canonical text loads to the same architecture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import archdsl
+from archdsl.graph.library import index
+
+NAMES = sorted(index())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loads_to_the_same(name: str, tmp_path: Path) -> None:
+    architecture = archdsl.load(name)
+    text = architecture.to_source()
+    path = tmp_path / "canonical.arch"
+    path.write_text(text, encoding="utf-8")
+    again = archdsl.load(path)
+    assert again.digest() == architecture.digest()
+    first, second = architecture.cost(), again.cost()
+    assert (second.params, second.macs, second.activation_bytes) == (
+        first.params,
+        first.macs,
+        first.activation_bytes,
+    )
+    assert [s.name for s in again.stages] == [s.name for s in architecture.stages]
+    assert (again.init, again.drop_path) == (architecture.init, architecture.drop_path)
+
+
+@pytest.mark.parametrize("name", ["mamba_r_tiny", "mambaout_small_rw", "hybrid"])
+def test_is_its_own_canonical_text(name: str, tmp_path: Path) -> None:
+    text = archdsl.load(name).to_source()
+    path = tmp_path / "canonical.arch"
+    path.write_text(text, encoding="utf-8")
+    assert archdsl.load(path).to_source() == text
+
+
+def test_holds_no_definition_of_a_mixer_and_no_parameter() -> None:
+    text = archdsl.load("hybrid").to_source()
+    assert "mixer" not in text
+    assert "arch hybrid {" in text
+    assert "4 x (s3_scan + s3_window_attn + s3_window_attn_2)" in text
+
+
+def test_keeps_an_image_that_is_no_square(tmp_path: Path) -> None:
+    architecture = archdsl.load("mambaout_femto", image=(96, 64), classes=7)
+    path = tmp_path / "canonical.arch"
+    path.write_text(architecture.to_source(), encoding="utf-8")
+    again = archdsl.load(path)
+    assert again.image == (96, 64)
+    assert again.classes == 7
+    assert again.digest() == architecture.digest()
+
+
+def test_keeps_windows_round_a_stage(tmp_path: Path) -> None:
+    path = tmp_path / "windows.arch"
+    path.write_text(
+        """
+        arch a(dim = 16) {
+          stem = patch_embed(8, dim) -> registers(2)
+          stage s { within = windows(5, pad = on, extras = copy); heads = 2; blocks = 2 x attn }
+          head = pool(mean) -> linear(classes)
+        }
+        """,
+        encoding="utf-8",
+    )
+    architecture = archdsl.load(path, image=(64, 96))
+    path.write_text(architecture.to_source(), encoding="utf-8")
+    again = archdsl.load(path)
+    assert again.digest() == architecture.digest()
+    assert again.stages[0].within == architecture.stages[0].within
