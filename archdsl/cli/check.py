@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from archdsl.cli.files import spec_files
-from archdsl.cli.report import report
+from archdsl.cli.report import counted, report
 from archdsl.diagnostics import Diagnostic, Severity
 
 
@@ -32,8 +32,8 @@ def check(
         typer.echo(json.dumps([_row(d) for d in diagnostics], indent=2))
     else:
         report(diagnostics)
-        checked = _counted(len(found), "file")
-        parts = [_counted(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
+        checked = counted(len(found), "file")
+        parts = [counted(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
         typer.echo(f"{checked} checked: {' and '.join(parts) or 'no mistakes'}")
     if errors:
         raise typer.Exit(2)
@@ -55,7 +55,3 @@ def _row(d: Diagnostic) -> dict[str, object]:
         "notes": list(d.notes),
         "help": d.help,
     }
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -12,7 +12,9 @@ from archdsl.diagnostics import CATALOGUE, did_you_mean
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(help="A code such as E302; all codes where it is left out.")] = None,
+    code: Annotated[
+        str | None, typer.Argument(help="A code such as E302; all codes where it is left out.")
+    ] = None,
 ) -> None:
     """Print the rule behind a code, with an example and its mending."""
     if code is None:

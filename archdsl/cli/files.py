@@ -23,5 +23,7 @@ def _of(path: Path) -> Iterator[Path]:
         return
     inside = sorted(path.rglob("*.arch"))
     if not inside:
-        raise mistake("E501", f"there is no .arch file in {path}", help="name a spec file, or a folder with some")
+        raise mistake(
+            "E501", f"there is no .arch file in {path}", help="name a spec file, or a folder with some"
+        )
     yield from inside

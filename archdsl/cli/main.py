@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from archdsl.cli.report import report, usage_mistake
-from archdsl.diagnostics import DiagnosticError
+from archdsl import __version__
+from archdsl.cli.report import mistake, report, usage_mistake
+from archdsl.diagnostics import DiagnosticError, did_you_mean
 
 COMMANDS = ("build", "check", "fmt", "show", "cost", "explain", "bench")
 """Every command is the function of that name, or the group `app`, in the file of that name."""
@@ -29,9 +30,15 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of that name, or None."""
+        """The command of that name.
+
+        Raises:
+            DiagnosticError: E510 where there is none.
+        """
         if cmd_name not in COMMANDS:
-            return None
+            listed = f"the commands are {', '.join(COMMANDS)}"
+            found = did_you_mean(cmd_name, COMMANDS, listed)
+            raise mistake("E510", f"there is no command `{cmd_name}`", help=found)
         module = import_module(f"archdsl.cli.{cmd_name}")
         group = getattr(module, "app", None)
         if group is None:
@@ -52,14 +59,14 @@ class Commands(TyperGroup):
         return result
 
 
-app = typer.Typer(cls=Commands, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    cls=Commands, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"archdsl {version('archdsl')}")
+        typer.echo(f"archdsl {__version__}")
         raise typer.Exit
 
 

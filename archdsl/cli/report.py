@@ -67,3 +67,8 @@ def usage_mistake(error: typer.TyperException) -> Diagnostic:
     path = context.command_path if context is not None else "archdsl"
     message = " ".join(error.format_message().split()).rstrip(".")
     return Diagnostic("E510", message[:1].lower() + message[1:], help=f"see `{path} --help`")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

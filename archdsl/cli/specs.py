@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archdsl.cli.report import mistake
+from archdsl.cli.report import mistake, report
+from archdsl.diagnostics import did_you_mean
 
 if TYPE_CHECKING:
     from archdsl.graph.architecture import Architecture
 
 Spec = Annotated[
-    str, typer.Argument(metavar="SPEC", help="A spec file, or the name of a shipped architecture (mamba_r_tiny).")
+    str,
+    typer.Argument(metavar="SPEC", help="A spec file, or the name of a shipped architecture (mamba_r_tiny)."),
 ]
 Arch = Annotated[
-    str | None, typer.Option("--arch", metavar="NAME", help="Which architecture of the file; the main one where left out.")
+    str | None,
+    typer.Option(
+        "--arch", metavar="NAME", help="Which architecture of the file; the main one where left out."
+    ),
 ]
 Override = Annotated[
     list[str] | None,
@@ -30,7 +35,11 @@ Override = Annotated[
 ]
 Image = Annotated[
     str | None,
-    typer.Option("--image", metavar="HxW", help="Height and width of the image in pixels, 384x256; one number for a square."),
+    typer.Option(
+        "--image",
+        metavar="HxW",
+        help="Height and width of the image in pixels, 384x256; one number for a square.",
+    ),
 ]
 Classes = Annotated[int | None, typer.Option("--classes", metavar="N", help="Length of the logits.")]
 
@@ -56,11 +65,29 @@ def load_spec(
         given["image"] = image_size(image)
     if classes is not None:
         given["classes"] = classes
-    return archdsl.load(source_of(spec), arch, overrides=parse_overrides(overrides or ()), **given)
+    loaded = archdsl.load(source_of(spec), arch, overrides=parse_overrides(overrides or ()), **given)
+    report(loaded.warnings)
+    return loaded
+
+
+def arches_of(spec: str) -> tuple[str, ...]:
+    """Names of all architectures of the file that is meant, in order.
+
+    Raises:
+        DiagnosticError: where there is no such file or shipped name.
+    """
+    from archdsl.graph.files import load_file
+    from archdsl.graph.library import file_of, index
+
+    source = source_of(spec)
+    path = source if isinstance(source, Path) else file_of(source)
+    if path is None:
+        raise mistake("E509", f"there is no architecture `{spec}`", help=did_you_mean(spec, index()))
+    return tuple(load_file(path).arches)
 
 
 def source_of(spec: str) -> str | Path:
-    """A path where the text looks like one or such a file is there, else the name of a shipped architecture."""
+    """A path where the text looks like one or such a file is there, else a shipped architecture's name."""
     looks_like_path = "/" in spec or "\\" in spec or spec.endswith(".arch")
     return Path(spec) if looks_like_path or Path(spec).is_file() else spec
 

@@ -5,28 +5,33 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from archdsl.cli.report import coloured
 from archdsl.graph.cost import Cost
 from archdsl.graph.summary import StageRow, grid_text, short
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
 PIPE_WIDTH = 160
 """Columns where the output is no terminal."""
 
 
+class Screen(Console):
+    """A console that leaves it to the command line what happens when its reader goes away."""
+
+    def on_broken_pipe(self) -> None:
+        """Raises again what rich caught."""
+        raise BrokenPipeError
+
+
 def console(to_stderr: bool = False) -> Console:
     """A rich console that follows the same rules about colour as the diagnostics."""
-    from rich.console import Console
-
     stream = sys.stderr if to_stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
     paint = coloured(stream)
-    return Console(file=stream, width=width, no_color=not paint, force_terminal=paint or None, highlight=False)
+    return Screen(file=stream, width=width, no_color=not paint, force_terminal=paint or None, highlight=False)
 
 
 def stage_table(
@@ -39,11 +44,10 @@ def stage_table(
         total: of the whole.
         extra: further columns: heading, a cell for each row, the cell of the totals.
     """
-    from rich import box
-    from rich.table import Table
-
     scans = total.macs.scan > 0
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False, header_style="bold", footer_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False, header_style="bold", footer_style="bold"
+    )
     table.add_column("stage", footer="total", style="cyan", no_wrap=True)
     table.add_column("blocks", overflow="fold")
     table.add_column("grid", justify="right", no_wrap=True)

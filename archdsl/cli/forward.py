@@ -1,0 +1,103 @@
+"""One forward pass, watched: how long every stage takes and which kernels serve it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from archdsl.compiler import Model
+
+
+@dataclass(slots=True)
+class Watched:
+    """What a pass showed.
+
+    Args:
+        output: of the model.
+        seconds: of the whole pass.
+        stages: seconds of `stem` and every stage; the head takes what is left.
+        kernels: names of the kernels that served a part, in the order in which they came first.
+    """
+
+    output: Tensor
+    seconds: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
+    kernels: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def head(self) -> float:
+        """Seconds behind the last stage."""
+        return max(0.0, self.seconds - sum(self.stages.values()))
+
+
+@torch.inference_mode()
+def watch(model: Model, images: Tensor) -> Watched:
+    """Runs the model on images (B, channels, H, W)."""
+    seen = Watched(images)
+    began: dict[str, float] = {}
+    clock = _clock(images.device)
+    hooks = []
+    names = [name for name, module in model.named_children() if name != "stages"]
+    parts: dict[str, nn.Module] = {name: getattr(model, name) for name in names}
+    stages = {
+        stage.name: module
+        for stage, module in zip(model.architecture.stages, model.stages.values(), strict=True)
+    }
+    for name, module in {**parts, **stages}.items():
+        if name != "head":
+            hooks.append(module.register_forward_pre_hook(partial(_begin, name, began, clock)))
+            hooks.append(module.register_forward_hook(partial(_end, name, began, clock, seen)))
+        for inner in module.modules():
+            if callable(getattr(inner, "kernel", None)):
+                hooks.append(inner.register_forward_pre_hook(partial(_kernel, name, seen)))
+    try:
+        start = clock()
+        seen.output = model(images)
+        seen.seconds = clock() - start
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+def _clock(device: torch.device) -> Callable[[], float]:
+    """Seconds, once everything asked of the device is done."""
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return now
+
+
+def _begin(
+    name: str, began: dict[str, float], clock: Callable[[], float], module: nn.Module, args: Any
+) -> None:
+    began[name] = clock()
+
+
+def _end(
+    name: str,
+    began: dict[str, float],
+    clock: Callable[[], float],
+    seen: Watched,
+    module: nn.Module,
+    args: Any,
+    out: Any,
+) -> None:
+    seen.stages[name] = clock() - began[name]
+
+
+def _kernel(name: str, seen: Watched, module: Any, args: tuple[Any, ...]) -> None:
+    kernel = module.kernel(args[0])
+    known = seen.kernels.setdefault(name, [])
+    if kernel not in known:
+        known.append(kernel)

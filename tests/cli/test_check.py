@@ -1,0 +1,91 @@
+"""`archdsl check`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from archdsl.graph.library import folder
+
+SPECS = sorted(str(p) for p in folder().glob("*.arch"))
+
+
+def test_the_shipped_specs_hold(archdsl: Any) -> None:
+    done = archdsl("check", folder())
+    assert done.status == 0
+    assert re.fullmatch(r"[0-9]+ files checked: no mistakes\n", done.out)
+    assert done.err == ""
+
+
+def test_every_mistake_is_told_on_stderr(archdsl: Any, broken: str) -> None:
+    done = archdsl("check", broken, SPECS[0])
+    assert done.status == 2
+    assert done.out == "2 files checked: 2 errors\n"
+    assert "error[E302]" in done.err
+    assert "error[E201]" in done.err
+    assert f"{broken}:4:27" in done.err
+    assert "\x1b" not in done.err
+
+
+def test_json_has_a_row_for_every_diagnostic(archdsl: Any, broken: str) -> None:
+    done = archdsl("check", "--json", broken)
+    assert done.status == 2
+    rows = json.loads(done.out)
+    assert [row["code"] for row in rows] == ["E302", "E201"]
+    assert rows[1]["file"] == broken
+    assert (rows[1]["line"], rows[1]["column"], rows[1]["end_line"], rows[1]["end_column"]) == (4, 27, 4, 36)
+    assert rows[1].keys() >= {"severity", "message", "label", "notes", "help"}
+    assert "gated_conv" in rows[1]["help"]
+
+
+def test_a_missing_file_does_not_hide_the_others(archdsl: Any, tmp_path: Path, broken: str) -> None:
+    done = archdsl("check", tmp_path / "none.arch", broken)
+    assert done.status == 2
+    assert "error[E501]" in done.err
+    assert "error[E302]" in done.err
+    assert archdsl("check", tmp_path).err.startswith("error[E501]: there is no .arch file in")
+
+
+def test_colours_only_where_they_are_wanted(broken: str) -> None:
+    def err(**environment: str) -> str:
+        command = [sys.executable, "-m", "archdsl", "check", broken]
+        env = {**os.environ, **environment}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False).stderr
+
+    plain = err()
+    painted = err(FORCE_COLOR="1")
+    assert "\x1b" not in plain
+    assert "\x1b[1;31merror[E302]\x1b[0m" in painted
+    assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == plain
+
+
+def test_starts_quickly_without_torch_and_networkx() -> None:
+    code = (
+        "import sys\n"
+        "from archdsl.cli.main import run\n"
+        f"status = run(['check', *{SPECS!r}])\n"
+        "slow = {'torch', 'networkx', 'numpy', 'rich', 'timm', 'numba', 'PIL', 'safetensors'}\n"
+        "print(status, sorted(slow & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_takes_half_a_second() -> None:
+    command = [sys.executable, "-m", "archdsl", "check", *SPECS]
+    subprocess.run(command, capture_output=True, check=True)  # writes caches
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    best = min(seconds() for _ in range(3))
+    busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    assert best < (2.0 if busy else 0.5)

@@ -1,0 +1,77 @@
+"""`archdsl show` and `archdsl cost`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import archdsl as package
+
+
+def test_the_tree_tells_where_values_come_from(archdsl: Any, small: str) -> None:
+    done = archdsl("show", small, "--set", "s1.blocks=3 x scan(order = cross)")
+    assert done.status == 0
+    lines = [
+        " ".join(line.replace("│", " ").replace("├── ", "").replace("└── ", "").split())
+        for line in done.out.splitlines()
+    ]
+    assert lines[0] == "small 224 x 224 image, 3 channels, 1000 classes"
+    assert "dim = 16 default, small.arch:1" in lines
+    assert "3 x scan" in lines
+    assert any(line.startswith("order = cross given, ") for line in lines)
+    assert any(line.startswith("heads = 2 stage setting, small.arch:4") for line in lines)
+    assert any(line.startswith("state = 16 default, prelude.arch:") for line in lines)
+    assert "columns: like rows" in lines
+
+
+def test_source_and_svg(archdsl: Any, small: str, tmp_path: Path) -> None:
+    canonical = tmp_path / "canonical.arch"
+    canonical.write_text(archdsl("show", small, "--source").out, encoding="utf-8")
+    assert package.load(canonical).digest() == package.load(small).digest()
+    picture = tmp_path / "picture.svg"
+    done = archdsl("show", small, "--svg", picture)
+    assert done.out == f"wrote {picture}\n"
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+    refused = archdsl("show", small, "--svg", tmp_path / "none" / "picture.svg")
+    assert refused.status == 2
+    assert refused.err.startswith("error[E508]")
+
+
+def test_cost_of_one_and_of_all(archdsl: Any, small: str) -> None:
+    one = archdsl("cost", small, "--arch", "wide")
+    assert f"{package.load(small, 'wide').cost().params:,}" in one.out
+    assert "multiply-accumulates" in one.out
+    every = archdsl("cost", small, "--all").out
+    assert "small" in every
+    assert "wide" in every
+
+
+def test_cost_as_json(archdsl: Any, small: str) -> None:
+    rows = json.loads(
+        archdsl("cost", small, "mamba_r_tiny", "--image", "64x96", "--classes", "10", "--json").out
+    )
+    assert [row["name"] for row in rows] == ["small", "mamba_r_tiny"]
+    expected = package.load(small, image=(64, 96), classes=10)
+    total = expected.cost()
+    row = rows[0]
+    assert row["image"] == [64, 96]
+    assert row["digest"] == expected.digest()
+    assert row["params"] == total.params == sum(s["params"] for s in row["stages"])
+    assert row["macs"]["total"] == total.macs.total
+    assert row["macs"]["scan"] == total.macs.scan > 0
+
+
+def test_mistakes_in_options_name_the_option(archdsl: Any, small: str) -> None:
+    for arguments, code in (
+        (["cost", "mamba_r_tinny"], "E509"),
+        (["cost", small, "--arch", "wid"], "E509"),
+        (["cost", small, "--set", "s1.blokcs=scan"], "E211"),
+        (["cost", small, "--set", "dim=4 x"], "E1"),
+        (["cost", small, "--image", "99999"], "E310"),
+        (["show", "none/such.arch"], "E501"),
+    ):
+        done = archdsl(*arguments)
+        assert done.status == 2, arguments
+        assert done.err.startswith(f"error[{code}"), (arguments, done.err)
