@@ -10,10 +10,12 @@ from archdsl.diagnostics import Span
 from archdsl.features import Word
 from archdsl.graph.report import mistake
 from archdsl.graph.scopes import Part, Value
+from archdsl.graph.texts import source_text
 from archdsl.ops._types import describe
 
 LIMIT = 10**18
 """Numbers stay below this, and so do their denominators."""
+_SMALLER = "use smaller numbers"
 
 
 def bounded(value: Fraction, span: Span) -> Fraction:
@@ -23,9 +25,11 @@ def bounded(value: Fraction, span: Span) -> Fraction:
         SpecError: E218.
     """
     if abs(value.numerator) > LIMIT * value.denominator:
-        raise mistake("E218", "a number is out of bounds", span, "larger than 10^18")
+        raise mistake("E218", "a number is out of bounds", span, "larger than 10^18", help=_SMALLER)
     if value.denominator > LIMIT:
-        raise mistake("E218", "a number is out of bounds", span, "a fraction with a denominator over 10^18")
+        raise mistake(
+            "E218", "a number is out of bounds", span, "its denominator is larger than 10^18", help=_SMALLER
+        )
     return value
 
 
@@ -37,7 +41,7 @@ def number(value: Value, span: Span, what: str = "a number") -> Fraction:
     """
     if isinstance(value, Fraction):
         return value
-    raise mistake("E205", f"expected {what}", span, f"found {describe(value)}")
+    raise mistake("E205", f"expected {what}", span, f"found {describe(value)}", help=f"give {what}")
 
 
 def whole(value: Value, span: Span, what: str = "a whole number") -> int:
@@ -62,11 +66,19 @@ def arithmetic(operator: str, a: Value, b: Value, left: Span, right: Span) -> Fr
     """
     for value, span in ((a, left), (b, right)):
         if not isinstance(value, Fraction):
-            raise mistake("E215", f"`{operator}` needs numbers", span, f"found {describe(value)}")
+            raise mistake(
+                "E215", f"`{operator}` needs numbers", span, f"found {describe(value)}",
+                help="use a number, or a name that stands for one",
+            )  # fmt: skip
     assert isinstance(a, Fraction)
     assert isinstance(b, Fraction)
     if operator in ("/", "//", "%") and b == 0:
-        raise mistake("E215", "division by zero", right, "this is 0")
+        divisor = source_text(right)
+        raise mistake(
+            "E215", "division by zero", left.to(right),
+            f"`{divisor}` is 0" if divisor.strip("(0.)") else "divides by 0",
+            help=f"let `{divisor}` be over 0" if divisor.strip("(0.)") else "divide by another number",
+        )  # fmt: skip
     match operator:
         case "+":
             result = a + b

@@ -9,6 +9,7 @@ from dataclasses import replace
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature, Word
 from archdsl.graph.calls import Bound, bind
+from archdsl.graph.circles import refuse_circle
 from archdsl.graph.evaluate import WINDOWS, count_of, evaluate, unknown_word, unwrap, value_of
 from archdsl.graph.files import Definition
 from archdsl.graph.names import Callee, at_file_level, unknown
@@ -195,7 +196,7 @@ class Builder:
         refuse_kind(callee, call, place)
         signature = signature_of(callee)
         if isinstance(callee, Definition):
-            _refuse_circle(callee, call, scope)
+            refuse_circle(callee, call, scope)
             try:
                 bound = bind(callee, signature, call, scope, site, given)
                 key = (callee, *map(_key, bound.items()), x, site)
@@ -217,7 +218,7 @@ class Builder:
         x: Feature,
         site: Site,
     ) -> Nodes:
-        inside = Scope((definition.unit,), Body(dict(bound)), stack=(*scope.stack, definition))
+        inside = Scope((definition.unit,), Body(dict(bound)), stack=(*scope.stack, (definition, call)))
         body = definition.tree.body
         if isinstance(body, tuple):
             nodes = self._lines(body, inside, x, site)
@@ -271,7 +272,7 @@ class Builder:
         try:
             return replace(make_node(Residual(), x, (inner,)), span=line.span)
         except ShapeError as error:
-            raise site.told(shape_mistake(error, {}, line.pipeline.span)) from None
+            raise site.told(shape_mistake(error, {}, line.span)) from None
 
     def _operator(
         self,
@@ -351,17 +352,6 @@ def _key(item: tuple[str, Cell]) -> object:
         callee = at_file_level(value.scope, value.expr.id)
         return name, cell.origin, callee, value.scope.open
     return name, cell.origin, type(value), value
-
-
-def _refuse_circle(definition: Definition, call: t.Name | t.Call, scope: Scope) -> None:
-    if definition not in scope.stack:
-        return
-    circle = [d.name for d in scope.stack[scope.stack.index(definition) :]]
-    span = call.callee.span if isinstance(call, t.Call) else call.span
-    raise mistake(
-        "E208", "definitions call each other in a circle", span,
-        notes=(" calls ".join([*circle, definition.name]),), help="repeat with `n x part` instead",
-    )  # fmt: skip
 
 
 def _lifted(error: SpecError, definition: Definition, call: t.Name | t.Call, scope: Scope) -> SpecError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from archdsl.diagnostics import Diagnostic, Span
@@ -130,7 +130,7 @@ class _Elaboration:
             if self.report.faults == faults:
                 self.wanted[stage.tree.name] = wanted
         if not self.frame.stages:
-            self._lacks("stage", "write `stage s1 { blocks = 2 x scan }`")
+            self._lacks("stage", "add `stage trunk { blocks = 4 x scan }`")
         self._head(x)
         self._bounded()
         return self
@@ -178,12 +178,11 @@ class _Elaboration:
         ambient["dim"] = constant("dim", Fraction(dim), "ambient", like)
         return Site(ambient, (self.frame.body, self.frame.predefined))
 
-    def _lacks(self, slot: str, help: str) -> None:
+    def _lacks(self, slot: str, step: str) -> None:
         name = self.frame.plan.arch.name
-        label = f"`{slot}` is missing"
-        self.report.add(
-            *mistake("E217", f"the arch `{name}` has no {slot}", self.span, label, help=help).diagnostics
-        )
+        label = "expected at least one `stage`" if slot == "stage" else f"expected a line `{slot} = ...`"
+        lacks = mistake("E217", f"`{name}` has no {slot}", self.span, label, help=step)
+        self.report.add(*lacks.diagnostics)
 
     def _stem(self, journey: Journey) -> Feature:
         h, w = self.image
@@ -193,7 +192,7 @@ class _Elaboration:
         dim_cell = self.frame.body.names.get("dim")
         dim = x.dim
         if slot is None:
-            self._lacks("stem", "write `stem = patch_embed(16, dim)`")
+            self._lacks("stem", "add `stem = patch_embed(16, dim)`")
         else:
             with self.report.guard():
                 dim = width(dim_cell, self.span) if dim_cell is not None else dim
@@ -213,7 +212,7 @@ class _Elaboration:
     def _head(self, x: Feature) -> None:
         slot = self.frame.body.names.get("head")
         if slot is None:
-            self._lacks("head", "write `head = norm -> pool(mean) -> linear(classes)`, or `head = none`")
+            self._lacks("head", "add `head = layer_norm -> pool(mean) -> linear(classes)`, or `head = none`")
             return
         if self.classes == 0:
             return
@@ -223,8 +222,6 @@ class _Elaboration:
             expr, scope = slot.text()
             dim = self.frame.stages[-1].body.names.get("dim") if self.frame.stages else None
             site = self._site(x.dim, dim or self.frame.body.names.get("dim"))
-            came = f"the head receives {x}"
-            site = replace(site, size=came, width=came)
             nodes = self.builder.top(expr, scope, x, site)
             self.wanted.setdefault("", set()).update(site.wanted)
             self.head = top_node(nodes, x, "head")
@@ -234,12 +231,12 @@ class _Elaboration:
         if y.grid == () and not y.extras and y.dim == self.classes:
             return
         if y.grid != () or y.extras:
-            step = "pool or take one token first: `pool(mean)`, `take(class_token)`"
+            step = "add `pool(mean)` or `take(class_token)`"
         else:
-            step = "end with `linear(classes)`"
+            step = "end it with `-> linear(classes)`"
         raise mistake(
             "E309", "the head does not end at the classes", span,
-            f"returns {y}; a vector of {self.classes} is expected", help=step,
+            f"returns {y}; expected a vector of {self.classes}", help=step,
         )  # fmt: skip
 
     def _bounded(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from archdsl.diagnostics import Source, Span
 from archdsl.graph.files import Unit, defined_twice, prelude
-from archdsl.graph.report import Report, mistake
+from archdsl.graph.report import Report, SpecError, mistake
 from archdsl.graph.scopes import END, Body, Cell, Scope, Value
 from archdsl.graph.variants import Given, Plan
 from archdsl.lang import parse_expression
@@ -26,6 +26,7 @@ HIDDEN_BY_PARAMETERS = frozenset(
 DEFAULT_IMAGE = 224
 DEFAULT_CHANNELS = 3
 DEFAULT_CLASSES = 1000
+_NUMBERS = {"image": DEFAULT_IMAGE, "classes": DEFAULT_CLASSES, "channels": DEFAULT_CHANNELS}
 _VISIBLE = {"norm": "layer_norm", "act": "gelu"}
 
 
@@ -87,15 +88,8 @@ def frame_of(plan: Plan, report: Report) -> Frame:
     frame = Frame(plan, predefined, body, Scope((unit,), body, open=True))
     for line, p in enumerate(plan.arch.parameters):
         if p.name in HIDDEN_BY_PARAMETERS:
-            report.add(
-                *mistake(
-                    "E214",
-                    f"the parameter `{p.name}` hides the slot `{p.name}`",
-                    p.span,
-                    "a slot's name",
-                    help=f"rename it; `{p.name}` is set by variants and --set without being a parameter",
-                ).diagnostics
-            )
+            report.add(*_hides(p).diagnostics)
+            continue
         if p.name in body.names:
             report.add(*defined_twice(p.name, p.span, body.names[p.name].name_span).diagnostics)
             continue
@@ -115,6 +109,15 @@ def frame_of(plan: Plan, report: Report) -> Frame:
         else:
             _line(body, statement, scope, line, "arch", report)
     return frame
+
+
+def _hides(p: t.Parameter) -> SpecError:
+    span = replace(p.span, end_line=p.span.line, end_column=p.span.column + len(p.name))
+    set_in_body = f", or set `{p.name} = ...` in the body" if p.name in _NUMBERS else ""
+    return mistake(
+        "E214", f"the parameter `{p.name}` hides the slot `{p.name}`", span,
+        "a slot of an arch has this name", help=f"choose another name, such as `{p.name}_`{set_in_body}",
+    )  # fmt: skip
 
 
 def _stage(tree: t.StageDef, outer: Scope, unit: Unit, report: Report) -> StageFrame:
@@ -140,8 +143,7 @@ def _line(
 
 
 def _predefined() -> dict[str, Cell]:
-    numbers = {"image": DEFAULT_IMAGE, "classes": DEFAULT_CLASSES, "channels": DEFAULT_CHANNELS}
-    cells = {name: constant(name, Fraction(value)) for name, value in numbers.items()}
+    cells = {name: constant(name, Fraction(value)) for name, value in _NUMBERS.items()}
     for name, text in _VISIBLE.items():
         expr = parse_expression(Source(f"<{name}>", text))
         cells[name] = Cell(name, "predefined", "default", expr, Scope((prelude(),)))

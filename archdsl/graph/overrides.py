@@ -100,8 +100,8 @@ def untaken(cell: Cell, owner: str, stage: bool, near: Iterable[str], parameters
     step = did_you_mean(cell.name, (*slots, *wanted, *parameters), _would_take(wanted))
     if not cell.override:
         return mistake(
-            "E206", f"nobody takes the setting `{cell.name}`", cell.name_span,
-            f"no call in `{owner}` has a parameter of that name", help=step,
+            "E206", f"nothing takes the setting `{cell.name}`", cell.name_span,
+            f"no call in this {'stage' if stage else 'arch'} leaves out a parameter of that name", help=step,
         )  # fmt: skip
     path = f"{owner}.{cell.name}" if stage else cell.name
     return mistake(

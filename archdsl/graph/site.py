@@ -38,8 +38,7 @@ class Site:
     Args:
         ambient: `dim`, `eps`, `drop_path`, `layer_scale`, as far as they are known.
         bodies: where calls written in an arch find what they leave out: stage, arch, predefined.
-        size: how the map here came about, for mistakes about shapes.
-        width: how wide it is here, for mistakes about widths.
+        size: how the map here came about, for mistakes about sizes.
         wanted: names that calls written in an arch left out here.
         route: the route of the innermost `routed` around it.
         opened: how many `routed` the top node has so far.
@@ -48,7 +47,6 @@ class Site:
     ambient: Mapping[str, Cell]
     bodies: tuple[Body, ...] = ()
     size: str = ""
-    width: str = ""
     route: Route | None = None
     wanted: set[str] = field(default_factory=set)
     opened: list[int] = field(default_factory=lambda: [0])
@@ -68,8 +66,10 @@ class Site:
         """The mistake with a note how the feature came about, where it is about shapes."""
         out: list[Diagnostic] = []
         for d in error.diagnostics:
-            note = self.width if d.code in _WIDTHS else self.size if d.code.startswith("E3") else ""
-            out.append(replace(d, notes=(*d.notes, note)) if note and note not in d.notes else d)
+            notes = d.notes
+            if d.code in _SIZES and self.size:
+                notes = (*(n for n in notes if not n.startswith("receives ")), self.size)
+            out.append(replace(d, notes=notes))
         return SpecError(*out)
 
     def open_routed(self) -> str:
@@ -82,5 +82,5 @@ class Site:
         return replace(self, route=route)
 
 
-_WIDTHS = frozenset({"E301", "E303", "E306", "E307"})
+_SIZES = frozenset({"E302", "E308"})
 _PREDEFINED = frozenset({"image", "classes", "channels"})

@@ -37,9 +37,7 @@ def size(cell: Cell, span: Span, low: int, high: int, what: str) -> int:
     span = span_of(cell, span)
     n = whole(_value(cell, span), span)
     if not low <= n <= high:
-        raise mistake(
-            "E310", f"{what} is out of bounds", span, f"found {n:,}", help=f"from {low} to {high:,}"
-        )
+        raise mistake("E310", f"{what} is out of bounds", span, f"found {n}", help=f"from {low} to {high}")
     return n
 
 
@@ -49,7 +47,14 @@ def width(cell: Cell, span: Span) -> int:
     Raises:
         SpecError: E205, E310.
     """
-    return size(cell, span, 1, MAX_WIDTH, "a width")
+    span = span_of(cell, span)
+    n = whole(_value(cell, span), span)
+    if not 1 <= n <= MAX_WIDTH:
+        raise mistake(
+            "E310", "a width is out of bounds", span, f"{n} channels",
+            help=f"widths go from 1 to {MAX_WIDTH}",
+        )  # fmt: skip
+    return n
 
 
 def image(cell: Cell, span: Span) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from archdsl.graph.operators import place, shape_mistake
 from archdsl.graph.places import not_a_network
 from archdsl.graph.report import Report, SpecError, mistake
 from archdsl.graph.requires import require
-from archdsl.graph.scopes import AMBIENT, Blocks, Body, Cell, Part
+from archdsl.graph.scopes import AMBIENT, Blocks, Body, Cell, Part, Scope
 from archdsl.graph.site import Site
 from archdsl.graph.slots import width
 from archdsl.graph.texts import cell_text
@@ -89,10 +89,13 @@ def stage_of(
     slot = own or (None if first else frame.body.names.get("downsample"))
     if slot is not None:
         slot.used = True
-        site = replace(site, size=journey.told(name, x), width=f"{name} receives a width of {x.dim}")
+        site = replace(site, size=journey.told(name, x))
         before = report.faults
         with report.guard():
-            nodes = builder.top(*slot.text(), x, site)
+            expr, scope = slot.text()
+            if own is None:
+                scope = Scope(scope.units, stage.body, open=True)
+            nodes = builder.top(expr, scope, x, site)
             if nodes:
                 down = nodes[0] if len(nodes) == 1 else chain(nodes, x, "downsample")
                 x = down.output
@@ -104,7 +107,7 @@ def stage_of(
         report.add(*_widths_differ(stage, dim_cell, dim, x, down, first).diagnostics)
     if x.dim != dim:
         x = replace(x, dim=dim)
-    site = replace(site, size=journey.told(name, x), width=f"{name} is {dim} wide")
+    site = replace(site, size=journey.told(name, x))
     inner, within = x, None
     with report.guard():
         inner, within = _windows(stage, x, builder, site)
@@ -118,17 +121,18 @@ def stage_of(
 def _widths_differ(
     stage: StageFrame, cell: Cell | None, dim: int, x: Feature, down: Node | None, first: bool
 ) -> SpecError:
-    name = stage.tree.name
     span = stage.tree.name_span
     if "dim" in stage.body.names and cell is not None:
         span = place(cell, span) if cell.expr is None else cell.expr.span
-    source = "the stem" if first else "its downsample" if down is not None else "the stage before"
-    step = f"set `dim = {x.dim}`"
-    if not first and down is None:
-        step += ", or give the arch a `downsample` that changes the width"
+    notes: tuple[str, ...] = ()
+    if first or down is not None:
+        notes = (f"{'the stem' if first else 'its downsample'} returns {x.dim} channels",)
+    step = f"set `dim = {x.dim}`, or let it return {dim} channels"
+    if not notes:
+        step = "add `downsample = conv2d(3, dim, stride = 2)` to the arch"
     return mistake(
-        "E301", f"widths do not fit in {name}", span, f"{dim} expected, {x.dim} given",
-        notes=(f"{source} gives {x.dim} channels",), help=step,
+        "E301", "the widths do not fit", span, f"receives dim {x.dim}, works at dim {dim}",
+        notes=notes, help=step,
     )  # fmt: skip
 
 
@@ -169,9 +173,8 @@ def _parts(stage: StageFrame, report: Report) -> tuple[Part, ...]:
     cell = stage.body.names.get("blocks")
     if cell is None:
         raise mistake(
-            "E217", f"the stage `{stage.tree.name}` has no blocks", stage.tree.name_span,
-            "`blocks` is missing",
-            help="write `blocks = 2 x scan`",
+            "E217", f"`{stage.tree.name}` has no blocks", stage.tree.name_span,
+            "expected a line `blocks = ...`", help="add `blocks = 2 x scan`",
         )  # fmt: skip
     cell.used = True
     value = value_of(cell)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archdsl.diagnostics import Span, did_you_mean
+from archdsl.graph.circles import circle
 from archdsl.graph.evaluate import unwrap
 from archdsl.graph.files import Unit
 from archdsl.graph.names import callee_of
@@ -63,6 +64,7 @@ def plan_of(unit: Unit, name: str) -> Plan:
     first, where = found
     layers: list[tuple[t.Call, Unit]] = []
     chain = [first]
+    calls: list[Span] = []
     current = first
     while isinstance(current, t.VariantDef):
         call = unwrap(current.call)
@@ -76,11 +78,15 @@ def plan_of(unit: Unit, name: str) -> Plan:
             raise _unknown(where, callee)
         if isinstance(call, t.Call):
             layers.append((call, where))
-        if any(target[0] is c for c in chain) or len(chain) > MAX_DEPTH:
-            names = [c.name for c in chain[next((i for i, c in enumerate(chain) if c is target[0]), 0) :]]
+        first_met = next((i for i, c in enumerate(chain) if c is target[0]), None)
+        calls.append(callee.span)
+        if first_met is not None:
+            names = [c.name for c in chain[first_met:]]
+            raise circle(names, calls[first_met:], "let one of them be an arch with a body")
+        if len(chain) > MAX_DEPTH:
             raise mistake(
-                "E208", "variants call each other in a circle", callee.span,
-                notes=(" calls ".join([*names, callee.id]),), help="let one of them be an arch with a body",
+                "E218", "variants are nested too deep", callee.span, f"more than {MAX_DEPTH} levels",
+                help="call the arch itself",
             )  # fmt: skip
         current, where = target
         chain.append(current)
