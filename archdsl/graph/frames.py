@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from archdsl.diagnostics import Source, Span
+from archdsl.diagnostics import Source
 from archdsl.graph.files import Unit, defined_twice, prelude
 from archdsl.graph.report import Report, SpecError, mistake
 from archdsl.graph.scopes import END, Body, Cell, Scope, Value
@@ -158,7 +158,7 @@ def constant(name: str, value: Value, origin: str = "default", like: Cell | None
     return cell
 
 
-def put(body: Body, name: str, given: Given, span: Span, origin: str, scope: Scope) -> None:
+def put(body: Body, name: str, given: Given, origin: str, scope: Scope) -> None:
     """Puts a value in the place of a setting's, or adds the setting.
 
     The value is read as if it stood there: it sees what that line sees, then the files of both.
@@ -167,7 +167,8 @@ def put(body: Body, name: str, given: Given, span: Span, origin: str, scope: Sco
     position = old.position if old is not None and old.position >= 0 else END
     units = (given.writer, *(u for u in scope.units if u is not given.writer))
     place = Scope(units, body, position, open=True, hidden=name)
-    new = Cell(name, "setting", origin, given.expr, place, -1 if old is None else old.position, span)
+    new = Cell(name, "setting", origin, given.expr, place, -1 if old is None else old.position)
+    new.name_span = given.path.span
     new.override = old is None or old.override
     body.names[name] = new
 

@@ -73,9 +73,9 @@ def _told(
             help=f"give {words} {limit}",
         )  # fmt: skip
     if formal.choices or formal.orders:
-        listed = either(formal.choices)
-        text = _text(error) if error["type"] == "value_error" else f"expected {listed}, found {found}"
         choices = ORDER_WORDS if formal.orders else formal.choices
+        listed = either(choices)
+        text = _text(error) if error["type"] == "value_error" else f"expected {listed}, found {found}"
         step = "use an order, such as `both`" if formal.orders else f"use {listed}"
         if isinstance(value, Word):
             return Diagnostic("E213", wrong, span, text, help=did_you_mean(value.name, choices, step))

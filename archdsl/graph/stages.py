@@ -76,7 +76,7 @@ def stage_of(
             value_of(cell)
     for line, scope in stage.requires:
         with report.guard():
-            require(line, scope, frame.plan.name)
+            require(line, scope, frame.plan.name if frame.plan.name != frame.plan.arch.name else "")
     with report.guard():
         if dim_cell is not None:
             dim = width(dim_cell, stage.tree.name_span)
