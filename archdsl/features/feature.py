@@ -54,7 +54,7 @@ class Feature:
         return len(self.grid) == 2
 
     def __str__(self) -> str:
-        shape = " x ".join(map(str, self.grid)) if self.grid else "vector"
+        shape = " x ".join(map(str, self.grid)) if self.grid else "a vector"
         more = "".join(f" + {e.count} {e.kind}" for e in self.extras)
         return f"{shape}{more}, dim {self.dim}"
 

@@ -10,12 +10,10 @@ from archdsl.diagnostics import Span
 from archdsl.features import Word
 from archdsl.graph.report import mistake
 from archdsl.graph.scopes import Part, Value
-from archdsl.graph.texts import source_text
 from archdsl.ops._types import describe
 
 LIMIT = 10**18
 """Numbers stay below this, and so do their denominators."""
-_SMALLER = "use smaller numbers"
 
 
 def bounded(value: Fraction, span: Span) -> Fraction:
@@ -25,11 +23,14 @@ def bounded(value: Fraction, span: Span) -> Fraction:
         SpecError: E218.
     """
     if abs(value.numerator) > LIMIT * value.denominator:
-        raise mistake("E218", "a number is out of bounds", span, "larger than 10^18", help=_SMALLER)
+        raise mistake(
+            "E218", "a number is out of bounds", span, "larger than 10^18", help="use a smaller number"
+        )
     if value.denominator > LIMIT:
         raise mistake(
-            "E218", "a number is out of bounds", span, "its denominator is larger than 10^18", help=_SMALLER
-        )
+            "E218", "a number is out of bounds", span, "a fraction with a denominator over 10^18",
+            help="round it with floor, ceil or `//`",
+        )  # fmt: skip
     return value
 
 
@@ -41,7 +42,7 @@ def number(value: Value, span: Span, what: str = "a number") -> Fraction:
     """
     if isinstance(value, Fraction):
         return value
-    raise mistake("E205", f"expected {what}", span, f"found {describe(value)}", help=f"give {what}")
+    raise mistake("E205", f"expected {what}", span, f"found {describe(value)}", help=f"put {what} here")
 
 
 def whole(value: Value, span: Span, what: str = "a whole number") -> int:
@@ -67,18 +68,16 @@ def arithmetic(operator: str, a: Value, b: Value, left: Span, right: Span) -> Fr
     for value, span in ((a, left), (b, right)):
         if not isinstance(value, Fraction):
             raise mistake(
-                "E215", f"`{operator}` needs numbers", span, f"found {describe(value)}",
-                help="use a number, or a name that stands for one",
-            )  # fmt: skip
+                "E215",
+                f"`{operator}` needs numbers",
+                span,
+                f"found {describe(value)}",
+                help="put a number here",
+            )
     assert isinstance(a, Fraction)
     assert isinstance(b, Fraction)
     if operator in ("/", "//", "%") and b == 0:
-        divisor = source_text(right)
-        raise mistake(
-            "E215", "division by zero", left.to(right),
-            f"`{divisor}` is 0" if divisor.strip("(0.)") else "divides by 0",
-            help=f"let `{divisor}` be over 0" if divisor.strip("(0.)") else "divide by another number",
-        )  # fmt: skip
+        raise mistake("E215", "division by zero", right, "this is 0", help="divide by another number")
     match operator:
         case "+":
             result = a + b
@@ -136,7 +135,13 @@ def _extreme(pick: Callable[[list[Fraction]], Fraction]) -> Callable[..., Fracti
     def function(values: tuple[Value, ...], spans: tuple[Span, ...]) -> Fraction:
         numbers = [n for n, _ in _listed(values, spans)]
         if not numbers:
-            raise mistake("E215", "the list is empty", spans[0], "needs at least one number")
+            raise mistake(
+                "E215",
+                "the list is empty",
+                spans[0],
+                "needs at least one number",
+                help="put a number into it",
+            )
         return pick(numbers)
 
     return function
@@ -151,7 +156,13 @@ def _sum(values: tuple[Value, ...], spans: tuple[Span, ...]) -> Fraction:
 
 def _len(values: tuple[Value, ...], spans: tuple[Span, ...]) -> Fraction:
     if not isinstance(values[0], tuple):
-        raise mistake("E205", "expected a list", spans[0], f"found {describe(values[0])}")
+        raise mistake(
+            "E205",
+            "expected a list",
+            spans[0],
+            f"found {describe(values[0])}",
+            help="put a list here: `[1, 2]`",
+        )
     return Fraction(len(values[0]))
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature, Word
 from archdsl.graph.calls import Bound, bind
-from archdsl.graph.circles import refuse_circle
 from archdsl.graph.evaluate import WINDOWS, count_of, evaluate, unknown_word, unwrap, value_of
 from archdsl.graph.files import Definition
 from archdsl.graph.names import Callee, at_file_level, unknown
@@ -52,7 +51,7 @@ class Builder:
             SpecError: with everything wrong inside.
         """
         key = ("block", part, x, site)
-        nodes = self._remembered(key, lambda: self._top(part, x, site, Place.BLOCK))
+        nodes = self._remembered(key, lambda: self._top(part, x, site, Place.BLOCK), part.expr.span)
         return nodes[0] if len(nodes) == 1 else chain(nodes, x, "block")
 
     def top(self, expr: t.Expr, scope: Scope, x: Feature, site: Site) -> Nodes:
@@ -93,13 +92,18 @@ class Builder:
         site.opened[0] = 0
         return self._value(part, part.expr, part.scope, x, site, place)
 
-    def _remembered(self, key: tuple[object, ...], build: Callable[[], Nodes]) -> Nodes:
+    @property
+    def full(self) -> bool:
+        """Whether there are too many operators to go on."""
+        return self.nodes > MAX_NODES
+
+    def _remembered(self, key: tuple[object, ...], build: Callable[[], Nodes], span: Span) -> Nodes:
         kept = self._built.get(key)
         if isinstance(kept, SpecError):
             raise kept
         if kept is not None:
             nodes, count = kept
-            self._count(count, None)
+            self._count(count, span)
             return nodes
         before, shares = self.nodes, self._shares
         try:
@@ -123,9 +127,21 @@ class Builder:
     def _deeper(self, span: Span) -> Iterator[None]:
         self._steps += 1
         if self._level >= MAX_LEVEL:
-            raise mistake("E218", "parts are nested too deep", span, f"more than {MAX_LEVEL} levels")
+            raise mistake(
+                "E218",
+                "parts are nested too deep",
+                span,
+                f"more than {MAX_LEVEL} levels",
+                help="put less into each other",
+            )
         if self._steps > MAX_STEPS:
-            raise mistake("E218", "the architecture is too large", span, f"more than {MAX_STEPS:,} steps")
+            raise mistake(
+                "E218",
+                "the architecture is too large",
+                span,
+                f"more than {MAX_STEPS:,} steps",
+                help="repeat less",
+            )
         self._level += 1
         try:
             yield
@@ -196,12 +212,12 @@ class Builder:
         refuse_kind(callee, call, place)
         signature = signature_of(callee)
         if isinstance(callee, Definition):
-            refuse_circle(callee, call, scope)
+            _refuse_circle(callee, call, scope)
             try:
                 bound = bind(callee, signature, call, scope, site, given)
                 key = (callee, *map(_key, bound.items()), x, site)
                 return self._remembered(
-                    key, lambda: self._opened(callee, signature, bound, call, scope, x, site)
+                    key, lambda: self._opened(callee, signature, bound, call, scope, x, site), call.span
                 )
             except SpecError as error:
                 raise _lifted(error, callee, call, scope) from None
@@ -218,7 +234,7 @@ class Builder:
         x: Feature,
         site: Site,
     ) -> Nodes:
-        inside = Scope((definition.unit,), Body(dict(bound)), stack=(*scope.stack, (definition, call)))
+        inside = Scope((definition.unit,), Body(dict(bound)), stack=(*scope.stack, definition))
         body = definition.tree.body
         if isinstance(body, tuple):
             nodes = self._lines(body, inside, x, site)
@@ -272,7 +288,7 @@ class Builder:
         try:
             return replace(make_node(Residual(), x, (inner,)), span=line.span)
         except ShapeError as error:
-            raise site.told(shape_mistake(error, {}, line.span)) from None
+            raise site.told(shape_mistake(error, {}, line.pipeline.span)) from None
 
     def _operator(
         self,
@@ -352,6 +368,17 @@ def _key(item: tuple[str, Cell]) -> object:
         callee = at_file_level(value.scope, value.expr.id)
         return name, cell.origin, callee, value.scope.open
     return name, cell.origin, type(value), value
+
+
+def _refuse_circle(definition: Definition, call: t.Name | t.Call, scope: Scope) -> None:
+    if definition not in scope.stack:
+        return
+    circle = [d.name for d in scope.stack[scope.stack.index(definition) :]]
+    span = call.callee.span if isinstance(call, t.Call) else call.span
+    raise mistake(
+        "E208", "definitions call each other in a circle", span, "this closes the circle",
+        notes=(" calls ".join([*circle, definition.name]),), help="repeat with `n x part` instead",
+    )  # fmt: skip
 
 
 def _lifted(error: SpecError, definition: Definition, call: t.Name | t.Call, scope: Scope) -> SpecError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from archdsl.diagnostics import Diagnostic, Span, did_you_mean
 from archdsl.features import Word
@@ -81,10 +81,15 @@ def _argument(signature: Signature, argument: t.Argument, scope: Scope, got: Bou
             return expr.id, Cell(expr.id, "parameter", "given", expr, scope, value=value)
     formal = next((f for f in signature.formals if f.variadic or f.name not in got), None)
     if formal is None:
-        raise too_many(signature, expr.span, len(got) + 1)
+        count = len(signature.formals)
+        takes = f"takes {count} value{'s' if count != 1 else ''}" if count else "takes no values"
+        raise mistake(
+            "E204", f"too many values for `{signature.name}`", expr.span, f"`{signature.name}` {takes}",
+            help=f"its parameters: {listed(signature)}" if count else f"write `{signature.name}`",
+        )  # fmt: skip
     name = formal.name
     if formal.variadic:
-        name = f"{name}[{sum(1 for n in got if n.startswith(f'{name}['))}]"
+        name = f"{name}[{len(got)}]"
     return name, Cell(name, "parameter", "given", expr, scope, value=_value(formal, expr, scope))
 
 
@@ -95,7 +100,7 @@ def _named(signature: Signature, argument: t.Argument, scope: Scope, got: Bound)
     if len(path.steps) > 1 or path.steps[0].index is not None:
         raise mistake(
             "E202", f"`{signature.name}` has no parameter `{path}`", path.span,
-            "a path, which belongs in a variant of an arch", help="name a parameter",
+            "paths belong in variants of an arch", help="name a parameter",
         )  # fmt: skip
     formal = signature.by_name.get(name)
     if formal is None or formal.variadic:
@@ -126,33 +131,14 @@ def no_parameter(signature: Signature, name: str, span: Span | None) -> SpecErro
     """E202 with the nearest parameter, or all of them."""
     return mistake(
         "E202", f"`{signature.name}` has no parameter `{name}`", span,
-        f"expected {either(signature.by_name)}" if signature.formals else "it takes no arguments",
-        help=did_you_mean(name, signature.by_name, _signature_help(signature)),
+        f"expected one of: {listed(signature)}" if signature.formals else "it takes none",
+        help=did_you_mean(name, signature.by_name, "name one of them, or leave it out"),
     )  # fmt: skip
 
 
-def too_many(signature: Signature, span: Span, number: int) -> SpecError:
-    """E204 at the first argument that has no parameter left."""
-    count = len(signature.formals)
-    takes = f"at most {count} argument{'s' if count != 1 else ''}" if count else "no arguments"
-    return mistake(
-        "E204", f"`{signature.name}` takes {takes}", span, f"this is number {number}",
-        help=_signature_help(signature),
-    )  # fmt: skip
-
-
-def _signature_help(signature: Signature) -> str:
-    if not signature.formals:
-        return f"write `{signature.name}` alone"
-    if len(signature.formals) == 1:
-        return f"its parameter is `{signature.formals[0].name}`"
-    return f"its parameters are {', '.join(f.name for f in signature.formals)}"
-
-
-def either(names: Iterable[str]) -> str:
-    """Names in a message: `a, b or c`."""
-    *most, last = names
-    return f"{', '.join(most)} or {last}" if most else last
+def listed(signature: Signature) -> str:
+    """The parameters in a message."""
+    return ", ".join(f.name for f in signature.formals)
 
 
 def _completed(
@@ -161,7 +147,7 @@ def _completed(
     bound: Bound = {}
     inside: Scope | None = None
     if isinstance(callee, Definition):
-        inside = Scope((callee.unit,), Body(bound), stack=(*scope.stack, (callee, call)))
+        inside = Scope((callee.unit,), Body(bound), stack=(*scope.stack, callee))
     missing: list[str] = []
     for formal in signature.formals:
         name = formal.name
@@ -189,8 +175,8 @@ def _completed(
 
 def _missing(signature: Signature, names: list[str], call: t.Call | t.Name, scope: Scope) -> SpecError:
     these = " and ".join(f"`{n}`" for n in names)
-    setting = f", or set `{names[0]}` in the stage" if scope.open else ""
+    setting = f", or set `{names[0]} = ...` in the stage" if scope.open else ""
     return mistake(
-        "E203", f"`{signature.name}` needs {these}", call.span, f"no value for {these}",
+        "E203", f"`{signature.name}` needs {these}", call.span, f"{these} not given",
         help=f"write `{signature.name}({names[0]} = ...)`{setting}",
     )  # fmt: skip

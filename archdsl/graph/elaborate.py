@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from archdsl.diagnostics import Diagnostic, Span
@@ -22,7 +22,6 @@ from archdsl.graph.scopes import Body, Cell
 from archdsl.graph.site import Site
 from archdsl.graph.slots import image, rate, recipe, size, width
 from archdsl.graph.stages import Journey, ambient_cells, stage_of, values
-from archdsl.graph.static import names_in, parameters_in_sight
 from archdsl.graph.texts import cell_text
 from archdsl.graph.variants import Plan
 from archdsl.ops._types import MAX_COUNT, MAX_WIDTH
@@ -62,7 +61,7 @@ def elaborate(plan: Plan, report: Report, builder: Builder, taken: Taken) -> Arc
             value_of(cell)
     for line, scope in frame.requires:
         with report.guard():
-            require(line, scope, plan.name if plan.name != plan.arch.name else "")
+            require(line, scope, plan.name)
     built = _Elaboration(frame, report, builder).run()
     _untaken(frame, built.wanted, taken, failed=report.faults > before)
     report.shapes = True
@@ -80,12 +79,10 @@ def _missing(plan: Plan, cells: list[Cell]) -> SpecError:
 
 
 def _untaken(frame: Frame, wanted: dict[str, set[str]], taken: Taken, *, failed: bool) -> None:
-    """Finds the settings that nobody takes; where something failed, only those that nobody could take."""
     parameters = [p.name for p in frame.plan.arch.parameters]
     everywhere = set().union(*wanted.values()) if wanted else set()
     owners: list[tuple[str, Body, bool, set[str]]] = [(frame.plan.arch.name, frame.body, False, everywhere)]
     owners += [(s.tree.name, s.body, True, wanted.get(s.tree.name, set())) for s in frame.stages]
-    possible: set[str] | None = None
     for owner, body, stage, near in owners:
         for cell in body.names.values():
             if cell.kind != "setting" or cell.name in (STAGE_SLOTS if stage else ARCH_SLOTS):
@@ -93,10 +90,7 @@ def _untaken(frame: Frame, wanted: dict[str, set[str]], taken: Taken, *, failed:
             if cell.name_span is None:
                 continue
             place = (cell.name_span.source.name, cell.name_span.line, cell.name_span.column)
-            unsure = failed and not (stage and owner in wanted)
-            if unsure and possible is None:
-                possible = parameters_in_sight(frame.scope) | names_in(frame.plan.arch)
-            if cell.used or (unsure and possible is not None and cell.name in possible):
+            if cell.used or (failed and (not stage or owner not in wanted)):
                 taken.taken.add(place)
             else:
                 found = untaken(cell, owner, stage, near, parameters)
@@ -135,8 +129,10 @@ class _Elaboration:
                 self.stages.append(built)
             if self.report.faults == faults:
                 self.wanted[stage.tree.name] = wanted
+            if builder.full:
+                return self
         if not self.frame.stages:
-            self._lacks("stage", "add `stage trunk { blocks = 4 x scan }`")
+            self._lacks("stage", "write `stage s1 { blocks = 2 x scan }`")
         self._head(x)
         self._bounded()
         return self
@@ -184,11 +180,12 @@ class _Elaboration:
         ambient["dim"] = constant("dim", Fraction(dim), "ambient", like)
         return Site(ambient, (self.frame.body, self.frame.predefined))
 
-    def _lacks(self, slot: str, step: str) -> None:
+    def _lacks(self, slot: str, help: str) -> None:
         name = self.frame.plan.arch.name
-        label = "expected at least one `stage`" if slot == "stage" else f"expected a line `{slot} = ...`"
-        lacks = mistake("E217", f"`{name}` has no {slot}", self.span, label, help=step)
-        self.report.add(*lacks.diagnostics)
+        label = f"`{slot}` is missing"
+        self.report.add(
+            *mistake("E217", f"the arch `{name}` has no {slot}", self.span, label, help=help).diagnostics
+        )
 
     def _stem(self, journey: Journey) -> Feature:
         h, w = self.image
@@ -198,7 +195,7 @@ class _Elaboration:
         dim_cell = self.frame.body.names.get("dim")
         dim = x.dim
         if slot is None:
-            self._lacks("stem", "add `stem = patch_embed(16, dim)`")
+            self._lacks("stem", "write `stem = patch_embed(16, dim)`")
         else:
             with self.report.guard():
                 dim = width(dim_cell, self.span) if dim_cell is not None else dim
@@ -218,7 +215,7 @@ class _Elaboration:
     def _head(self, x: Feature) -> None:
         slot = self.frame.body.names.get("head")
         if slot is None:
-            self._lacks("head", "add `head = layer_norm -> pool(mean) -> linear(classes)`, or `head = none`")
+            self._lacks("head", "write `head = norm -> pool(mean) -> linear(classes)`, or `head = none`")
             return
         if self.classes == 0:
             return
@@ -228,6 +225,8 @@ class _Elaboration:
             expr, scope = slot.text()
             dim = self.frame.stages[-1].body.names.get("dim") if self.frame.stages else None
             site = self._site(x.dim, dim or self.frame.body.names.get("dim"))
+            came = f"the head receives {x}"
+            site = replace(site, size=came, width=came)
             nodes = self.builder.top(expr, scope, x, site)
             self.wanted.setdefault("", set()).update(site.wanted)
             self.head = top_node(nodes, x, "head")
@@ -237,12 +236,12 @@ class _Elaboration:
         if y.grid == () and not y.extras and y.dim == self.classes:
             return
         if y.grid != () or y.extras:
-            step = "add `pool(mean)` or `take(class_token)`"
+            step = "pool or take one token first: `pool(mean)`, `take(class_token)`"
         else:
-            step = "end it with `-> linear(classes)`"
+            step = "end with `linear(classes)`"
         raise mistake(
             "E309", "the head does not end at the classes", span,
-            f"returns {y}; expected a vector of {self.classes}", help=step,
+            f"returns {y}; a vector of {self.classes} is expected", help=step,
         )  # fmt: skip
 
     def _bounded(self) -> None:
@@ -257,7 +256,7 @@ class _Elaboration:
                     "the architecture is too large",
                     self.span,
                     f"{total:,} parameters",
-                    help=f"at most {MAX_PARAMETERS:,} go",
+                    help=f"have at most {MAX_PARAMETERS:,}",
                 ).diagnostics
             )
 

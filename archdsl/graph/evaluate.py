@@ -6,11 +6,10 @@ from fractions import Fraction
 
 from archdsl.diagnostics import Span
 from archdsl.features import Word
-from archdsl.graph.arithmetic import FUNCTIONS, arithmetic, bounded, compare, number, whole
+from archdsl.graph.arithmetic import FUNCTIONS, arithmetic, bounded, compare, whole
 from archdsl.graph.names import at_file_level, callee_of, unknown
 from archdsl.graph.report import SpecError, mistake
 from archdsl.graph.scopes import Blocks, Cell, Part, Scope, Unset, Value
-from archdsl.graph.texts import source_text
 from archdsl.lang import tree as t
 from archdsl.ops._types import SAME, describe
 
@@ -49,7 +48,10 @@ def value_of(cell: Cell, depth: int = 0) -> Value:
     if not isinstance(cell.value, Unset):
         return cell.value
     if cell.busy:
-        raise mistake("E208", f"`{cell.name}` is defined by itself", cell.span, "needs its own value")
+        raise mistake(
+            "E208", f"`{cell.name}` is defined by itself", cell.span, "needs its own value",
+            help="take its value from something else",
+        )  # fmt: skip
     cell.busy = True
     try:
         expr, scope = cell.text()
@@ -70,7 +72,10 @@ def evaluate(expr: t.Expr, scope: Scope, depth: int = 0) -> Value:
     """
     expr = unwrap(expr)
     if depth > MAX_NESTING:
-        raise mistake("E218", "values are nested too deep", expr.span, f"more than {MAX_NESTING} levels")
+        raise mistake(
+            "E218", "values are nested too deep", expr.span, f"more than {MAX_NESTING} levels",
+            help="write the value out",
+        )  # fmt: skip
     match expr:
         case t.Number():
             return bounded(expr.value, expr.span)
@@ -111,7 +116,9 @@ def evaluate(expr: t.Expr, scope: Scope, depth: int = 0) -> Value:
                 help="paths stand on the left of `=` in variants and overrides",
             )  # fmt: skip
         case _:
-            raise mistake("E205", "a range belongs in a search", expr.span, help="write one value")
+            raise mistake(
+                "E205", "a range belongs in a search", expr.span, "found a range", help="write one value"
+            )
 
 
 def _name(expr: t.Name, scope: Scope, depth: int) -> Value:
@@ -169,11 +176,23 @@ def _function(expr: t.Call, scope: Scope, depth: int) -> Value:
     count, function = FUNCTIONS[name]
     for argument in expr.arguments:
         if argument.path is not None:
-            raise mistake("E202", f"`{name}` has no named parameters", argument.path.span)
+            raise mistake(
+                "E202", f"`{name}` has no named parameters", argument.path.span, "found a name",
+                help="write the value alone",
+            )  # fmt: skip
     if len(expr.arguments) > count > 0:
-        raise mistake("E204", f"`{name}` takes one value", expr.arguments[count].span, "too many")
+        raise mistake(
+            "E204", f"`{name}` takes one value", expr.arguments[count].span, "this is one more",
+            help="leave it out",
+        )  # fmt: skip
     if not expr.arguments:
-        raise mistake("E203", f"`{name}` needs a value", expr.span)
+        raise mistake(
+            "E203",
+            f"`{name}` needs a value",
+            expr.span,
+            "found none",
+            help=f"write `{name}(...)` with a number",
+        )
     values = [_operand(argument.value, scope, depth) for argument in expr.arguments]
     return bounded(function(tuple(values), tuple(a.value.span for a in expr.arguments)), expr.span)
 
@@ -193,19 +212,29 @@ def count_of(expr: t.Expr, scope: Scope, depth: int = 0) -> int:
         SpecError: E201, E205, E215, E218.
     """
     value = _operand(expr, scope, depth)
-    count = number(value, expr.span, "a number of repetitions")
-    if count.denominator != 1 or count < 0:
+    count = whole(value, expr.span, "a whole number of copies")
+    if count < 0:
         raise mistake(
-            "E218", "a repetition needs a whole number from 0", expr.span, f"found {describe(count)}",
-            help="round it with floor(...) or ceil(...)" if count >= 0 else "write 0 for none",
-        )  # fmt: skip
-    _limit(int(count), expr.span)
-    return int(count)
+            "E218",
+            "a number of copies is negative",
+            expr.span,
+            f"this is {count}",
+            help="let it be at least 0",
+        )
+    if count > MAX_BLOCKS:
+        raise mistake(
+            "E218",
+            "too many blocks",
+            expr.span,
+            f"{count:,} copies",
+            help=f"repeat at most {MAX_BLOCKS:,} times",
+        )
+    return count
 
 
 def _repeat(expr: t.Repeat, scope: Scope, depth: int) -> Value:
     count = count_of(expr.count, scope, depth)
-    blocks = _networks(_operand(expr.body, scope, depth), expr.body)
+    blocks = _networks(_operand(expr.body, scope, depth), expr.body, "x")
     _limit(count * len(blocks.parts), expr.count.span)
     return Blocks(blocks.parts * count, blocks.joined)
 
@@ -213,12 +242,11 @@ def _repeat(expr: t.Repeat, scope: Scope, depth: int) -> Value:
 def _limit(count: int, span: Span) -> None:
     if count > MAX_BLOCKS:
         raise mistake(
-            "E218", "too many blocks", span, f"{count} repetitions",
-            help=f"an arch has at most {MAX_BLOCKS} blocks",
-        )  # fmt: skip
+            "E218", "too many blocks", span, f"{count:,} in all", help=f"have at most {MAX_BLOCKS:,}"
+        )
 
 
-def _networks(value: Value, expr: t.Expr) -> Blocks:
+def _networks(value: Value, expr: t.Expr, operator: str) -> Blocks:
     """What `x` repeats and `+` joins."""
     if isinstance(value, Blocks):
         return value
@@ -226,10 +254,9 @@ def _networks(value: Value, expr: t.Expr) -> Blocks:
         return Blocks((value,))
     if value is None:
         return Blocks(())
-    raise mistake(
-        "E215", "`x` repeats blocks", expr.span, f"found {describe(value)}",
-        help="to multiply numbers, write `*`",
-    )  # fmt: skip
+    need = "repeats networks" if operator == "x" else "joins blocks, or adds numbers, never both"
+    step = "to multiply numbers, write `*`" if operator == "x" else "to repeat blocks, write `n x part`"
+    raise mistake("E215", f"`{operator}` {need}", expr.span, f"found {describe(value)}", help=step)
 
 
 def _operand(expr: t.Expr, scope: Scope, depth: int) -> Value:
@@ -252,26 +279,12 @@ def _sum_or_product(expr: t.Binary, scope: Scope, depth: int) -> Value:
         right = _operand(node.right, scope, depth)
         networks = isinstance(value, Part | Blocks) or isinstance(right, Part | Blocks)
         if node.operator == "+" and networks:
-            if not isinstance(value, Part | Blocks | None) or not isinstance(right, Part | Blocks | None):
-                raise _mixture(node, value, right)
-            a, b = _networks(value, node.left), _networks(right, node.right)
+            a, b = _networks(value, node.left, "+"), _networks(right, node.right, "+")
             _limit(len(a.parts) + len(b.parts), node.span)
             value = Blocks(a.parts + b.parts, True)
         else:
             value = arithmetic(node.operator, value, right, node.left.span, node.right.span)
     return value
-
-
-def _mixture(node: t.Binary, left: Value, right: Value) -> SpecError:
-    """E215 for `4 + scan`."""
-    what = "a number" if isinstance(left, Fraction) or isinstance(right, Fraction) else "a value"
-    step = ""
-    if isinstance(left, Fraction):
-        step = f"write `{source_text(node.left.span)} x {source_text(node.right.span)}` to repeat"
-    return mistake(
-        "E215", f"`+` between {what} and blocks", node.span, "adds numbers or joins blocks",
-        help=step or "join blocks with blocks",
-    )  # fmt: skip
 
 
 def _element(expr: t.Index | t.Slice, scope: Scope, depth: int) -> Value:
@@ -284,16 +297,15 @@ def _element(expr: t.Index | t.Slice, scope: Scope, depth: int) -> Value:
     for node in reversed(spine):
         if not isinstance(value, tuple):
             raise mistake(
-                    "E215", "only lists have elements", node.base.span, f"this is {describe(value)}",
-                    help="write it without an index",
-                )  # fmt: skip
+                "E215", "only lists have elements", node.base.span, f"this is {describe(value)}",
+                help="leave the index out",
+            )  # fmt: skip
         if isinstance(node, t.Index):
             at = whole(_operand(node.index, scope, depth), node.index.span)
             if not -len(value) <= at < len(value):
                 raise mistake(
-                    "E215", "no such element of the list", node.span,
-                    f"index {at}, the list has {len(value)} element{'s' if len(value) != 1 else ''}",
-                    help=_bounds(len(value)),
+                    "E215", "the list has no such element", node.index.span,
+                    f"{at} in a list of {len(value)}", help=_bounds(len(value)),
                 )  # fmt: skip
             value = value[at]
         else:
@@ -304,9 +316,7 @@ def _element(expr: t.Index | t.Slice, scope: Scope, depth: int) -> Value:
 
 
 def _bounds(length: int) -> str:
-    if length < 2:
-        return "use 0" if length else "put something into the list"
-    return f"use 0 to {length - 1}, or -1 for the last"
+    return f"elements go from 0 to {length - 1}, or from -{length} to -1" if length else "the list is empty"
 
 
 def _logic(expr: t.Logic, scope: Scope, depth: int) -> Value:

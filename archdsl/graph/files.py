@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, Span
+from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, Span, closest
 from archdsl.graph.library import PRELUDE, folder
 from archdsl.graph.report import SpecError, mistake
 from archdsl.graph.scopes import Body, Cell, Scope
@@ -119,10 +119,10 @@ class Unit:
 
 
 def _ambiguous(name: str, units: list[Unit], span: Span | None) -> SpecError:
-    where = " and ".join(f"in {u.source.name.rsplit('/')[-1]}" for u in dict.fromkeys(units))
+    where = " and ".join(dict.fromkeys(u.source.name for u in units))
     return mistake(
-        "E210", f"`{name}` is defined in two files", span, where,
-        help=f"define `{name}` here, or use one of the files only",
+        "E210", f"`{name}` is defined in two used files", span, f"defined in {where}",
+        help="rename one, or define it in this file",
     )  # fmt: skip
 
 
@@ -224,7 +224,10 @@ class _Loading:
         if path in self.units:
             return self.units[path]
         if len(circle) >= MAX_DEPTH or len(self.units) >= MAX_FILES:
-            raise mistake("E209", f"`use` goes deeper than {MAX_DEPTH} files", use.span)
+            raise mistake(
+                "E209", f"`use` goes deeper than {MAX_DEPTH} files", use.span, "one too many",
+                help="join some of the files",
+            )  # fmt: skip
         shown = Path(use.path) if library else _shown(unit, path)
         source = _parsed_source(path if library else shown, path)
         inside = (*circle, unit.path) if unit.path else circle
@@ -254,7 +257,7 @@ def _find(unit: Unit, use: t.Use) -> tuple[Path, bool]:
             here = ((unit.path.parent if unit.path else unit.root) / written).resolve()
             shipped = (folder() / written).resolve()
             if not here.is_relative_to(unit.root):
-                label = "leads out of the folder"
+                label = f"leaves the folder `{unit.root.name or unit.root}`"
             elif here.is_file():
                 candidates.append((here, unit.library))
             if ".." not in written.parts and shipped.is_relative_to(folder()) and shipped.is_file():
@@ -264,23 +267,18 @@ def _find(unit: Unit, use: t.Use) -> tuple[Path, bool]:
     others = [c for c in candidates if c[0] != unit.path]
     if others or candidates:
         return (others or candidates)[0]
-    span = _path_span(use)
     if label:
         raise mistake(
-            "E209", "`use` stays below the folder of its file", span, label,
-            help="copy the file next to this one",
+            "E209", f"`use` refuses `{use.path}`" if use.path else "`use` names no file", use.span, label,
+            help="use a file beside or below the spec, or a shipped one",
         )  # fmt: skip
+    near = [p.relative_to(unit.root).as_posix() for p in sorted(unit.root.glob("*.arch")) if p != unit.path]
+    near += [p.relative_to(folder()).as_posix() for p in folder().rglob("*.arch")]
+    like = closest(use.path, near)
     raise mistake(
-        "E209", f"there is no file `{use.path}`", span, "not beside this file, not in the library",
-        help="check the path; it is relative to the folder of this file",
+        "E209", f"there is no file `{use.path}`", use.span, "not found here and not shipped",
+        help=f"did you mean `{like}`?" if like else "use a file beside or below the spec, or a shipped one",
     )  # fmt: skip
-
-
-def _path_span(use: t.Use) -> Span:
-    """The string of a `use` line."""
-    line = use.span.source.line(use.span.line)
-    start = line.find('"', use.span.column - 1) + 1
-    return replace(use.span, column=start or use.span.column)
 
 
 def _define(unit: Unit, statement: t.Statement) -> None:
@@ -309,5 +307,5 @@ def _name_span(what: Definition | Cell | t.ArchDef | t.VariantDef) -> Span | Non
 
 def defined_twice(name: str, span: Span | None, first: Span | None) -> SpecError:
     """E207 at the second of two definitions of a name."""
-    where = f"already defined in line {first.line}" if first else "already defined"
-    return mistake("E207", f"`{name}` is defined twice", span, where, help="give one of them another name")
+    where = f"first defined at line {first.line}" if first else "defined before"
+    return mistake("E207", f"`{name}` is defined twice", span, where, help="rename or remove one")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
-from archdsl.diagnostics import Source
+from archdsl.diagnostics import Source, Span
 from archdsl.graph.files import Unit, defined_twice, prelude
-from archdsl.graph.report import Report, SpecError, mistake
+from archdsl.graph.report import Report, mistake
 from archdsl.graph.scopes import END, Body, Cell, Scope, Value
 from archdsl.graph.variants import Given, Plan
 from archdsl.lang import parse_expression
@@ -26,7 +26,6 @@ HIDDEN_BY_PARAMETERS = frozenset(
 DEFAULT_IMAGE = 224
 DEFAULT_CHANNELS = 3
 DEFAULT_CLASSES = 1000
-_NUMBERS = {"image": DEFAULT_IMAGE, "classes": DEFAULT_CLASSES, "channels": DEFAULT_CHANNELS}
 _VISIBLE = {"norm": "layer_norm", "act": "gelu"}
 
 
@@ -86,15 +85,24 @@ def frame_of(plan: Plan, report: Report) -> Frame:
     predefined = Body(_predefined(), Scope((unit,)))
     body = Body({}, Scope((unit,), predefined, open=True))
     frame = Frame(plan, predefined, body, Scope((unit,), body, open=True))
-    for line, p in enumerate(plan.arch.parameters):
+    for number, p in enumerate(plan.arch.parameters):
         if p.name in HIDDEN_BY_PARAMETERS:
-            report.add(*_hides(p).diagnostics)
-            continue
+            report.add(
+                *mistake(
+                    "E214",
+                    f"the parameter `{p.name}` hides the slot `{p.name}`",
+                    p.span,
+                    "a slot's name",
+                    help=f"rename it; `{p.name}` is set by variants and --set without being a parameter",
+                ).diagnostics
+            )
+            if any(isinstance(s, t.Setting) and s.name == p.name for s in plan.arch.body):
+                continue  # the slot's own value stands
         if p.name in body.names:
             report.add(*defined_twice(p.name, p.span, body.names[p.name].name_span).diagnostics)
             continue
-        scope = Scope((unit,), body, line, open=True)
-        body.names[p.name] = Cell(p.name, "parameter", "default", p.default, scope, line, p.span)
+        scope = Scope((unit,), body, number, open=True)
+        body.names[p.name] = Cell(p.name, "parameter", "default", p.default, scope, number, p.span)
     for line, statement in enumerate(plan.arch.body, len(plan.arch.parameters)):
         scope = Scope((unit,), body, line, open=True)
         if isinstance(statement, t.StageDef):
@@ -109,15 +117,6 @@ def frame_of(plan: Plan, report: Report) -> Frame:
         else:
             _line(body, statement, scope, line, "arch", report)
     return frame
-
-
-def _hides(p: t.Parameter) -> SpecError:
-    span = replace(p.span, end_line=p.span.line, end_column=p.span.column + len(p.name))
-    set_in_body = f", or set `{p.name} = ...` in the body" if p.name in _NUMBERS else ""
-    return mistake(
-        "E214", f"the parameter `{p.name}` hides the slot `{p.name}`", span,
-        "a slot of an arch has this name", help=f"choose another name, such as `{p.name}_`{set_in_body}",
-    )  # fmt: skip
 
 
 def _stage(tree: t.StageDef, outer: Scope, unit: Unit, report: Report) -> StageFrame:
@@ -143,7 +142,8 @@ def _line(
 
 
 def _predefined() -> dict[str, Cell]:
-    cells = {name: constant(name, Fraction(value)) for name, value in _NUMBERS.items()}
+    numbers = {"image": DEFAULT_IMAGE, "classes": DEFAULT_CLASSES, "channels": DEFAULT_CHANNELS}
+    cells = {name: constant(name, Fraction(value)) for name, value in numbers.items()}
     for name, text in _VISIBLE.items():
         expr = parse_expression(Source(f"<{name}>", text))
         cells[name] = Cell(name, "predefined", "default", expr, Scope((prelude(),)))
@@ -158,7 +158,7 @@ def constant(name: str, value: Value, origin: str = "default", like: Cell | None
     return cell
 
 
-def put(body: Body, name: str, given: Given, origin: str, scope: Scope) -> None:
+def put(body: Body, name: str, given: Given, span: Span, origin: str, scope: Scope) -> None:
     """Puts a value in the place of a setting's, or adds the setting.
 
     The value is read as if it stood there: it sees what that line sees, then the files of both.
@@ -167,8 +167,7 @@ def put(body: Body, name: str, given: Given, origin: str, scope: Scope) -> None:
     position = old.position if old is not None and old.position >= 0 else END
     units = (given.writer, *(u for u in scope.units if u is not given.writer))
     place = Scope(units, body, position, open=True, hidden=name)
-    new = Cell(name, "setting", origin, given.expr, place, -1 if old is None else old.position)
-    new.name_span = given.path.span
+    new = Cell(name, "setting", origin, given.expr, place, -1 if old is None else old.position, span)
     new.override = old is None or old.override
     body.names[name] = new
 

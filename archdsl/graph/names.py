@@ -79,10 +79,7 @@ def unknown(scope: Scope, name: str, span: Span, *, callee: bool = False) -> Spe
             help=f"write `{name}` alone, and give its arguments where it is defined",
         )  # fmt: skip
     if name in FUNCTIONS and not callee:
-        return mistake(
-            "E201", f"`{name}` is a function on numbers", span, "without its values",
-            help=f"call it: `{name}(...)`",
-        )  # fmt: skip
+        return mistake("E201", f"`{name}` is a function on numbers", span, help=f"call it: `{name}(...)`")
     arches = {a for u in scope.units for a in u.arch_names()}
     if name in arches:
         return mistake(
@@ -91,6 +88,6 @@ def unknown(scope: Scope, name: str, span: Span, *, callee: bool = False) -> Spe
         )  # fmt: skip
     like = closest(name, in_sight(scope))
     return mistake(
-        "E201", f"there is no `{name}`", span, "not a name in scope",
+        "E201", f"unknown name `{name}`", span, "not found",
         help=f"did you mean `{like}`?" if like else "define it, or check its spelling",
     )  # fmt: skip

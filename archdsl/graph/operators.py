@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from archdsl.diagnostics import Diagnostic, Span, did_you_mean
 from archdsl.features import Word
-from archdsl.graph.calls import Bound, either
-from archdsl.graph.evaluate import value_of, written
-from archdsl.graph.names import callee_of, in_sight
+from archdsl.graph.calls import Bound
+from archdsl.graph.evaluate import unknown_word, value_of, written
+from archdsl.graph.names import callee_of
 from archdsl.graph.report import SpecError, mistake
 from archdsl.graph.scopes import Cell, Part, Scope, Value
 from archdsl.graph.signature import ORDER_WORDS, Formal, Signature
@@ -59,44 +59,58 @@ def _plain(value: Value) -> Value:
 def _told(
     error: Any, signature: Signature, formal: Formal | None, cell: Cell | None, call: Span
 ) -> Diagnostic:
+    kind = error["type"]
     if formal is None:
-        return Diagnostic("E205", f"`{signature.name}` refuses its values", call, _text(error))
+        return Diagnostic(
+            "E205", f"`{signature.name}` refuses its values", call, _text(error), help="change one of them"
+        )
     span = place(cell, call)
     value = _plain(value_of(cell)) if cell is not None else error["input"]
+    if isinstance(value, Word):
+        return _word(value, signature, formal, cell, span, _text(error))
     found = describe(value)
-    wrong = f"wrong value for `{formal.name}`"
-    if error["type"] in _BOUNDS:
-        key, words = _BOUNDS[error["type"]]
-        limit = _number(error["ctx"][key])
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
         return Diagnostic(
-            "E218", f"`{formal.name}` is out of bounds", span, f"found {found}, {words} {limit} is allowed",
-            help=f"give {words} {limit}",
+            "E218", f"`{formal.name}` is out of bounds", span, f"found {found}",
+            help=f"it is {words} {_number(error['ctx'][key])}",
         )  # fmt: skip
-    if formal.choices or formal.orders:
-        choices = ORDER_WORDS if formal.orders else formal.choices
-        listed = either(choices)
-        text = _text(error) if error["type"] == "value_error" else f"expected {listed}, found {found}"
-        step = "use an order, such as `both`" if formal.orders else f"use {listed}"
-        if isinstance(value, Word):
-            return Diagnostic("E213", wrong, span, text, help=did_you_mean(value.name, choices, step))
-        return Diagnostic("E205", wrong, span, text, help=step)
-    text = _text(error)
-    step = _step(text, formal)
-    if isinstance(value, Word) and cell is not None and cell.expr is not None and cell.scope is not None:
-        _, scope = written(cell.expr, cell.scope)
-        step = did_you_mean(value.name, in_sight(scope), step) if _is_unknown(value, scope) else step
+    if formal.choices and kind != "value_error":
+        return Diagnostic(
+            "E205", f"`{formal.name}` of `{signature.name}` takes one of its words", span, f"found {found}",
+            help=f"choose one of: {', '.join(formal.choices)}",
+        )  # fmt: skip
+    notes: tuple[str, ...] = ()
     if value is True and cell is not None and isinstance(cell.expr, t.Name):
-        step = f"`{formal.name}` alone means `{formal.name} = on`; write `{formal.name} = ...`"
-    return Diagnostic("E205", wrong, span, text, help=step)
+        notes = (f"`{formal.name}` alone means `{formal.name} = on`: no value of that name is in sight",)
+    return Diagnostic(
+        "E205", f"wrong value for `{formal.name}` of `{signature.name}`", span, _text(error), notes,
+        help="write the value" if notes else _instead(formal),
+    )  # fmt: skip
 
 
-def _step(text: str, formal: Formal) -> str:
-    """What to write instead, from "expected a whole number, found ..."."""
-    expected = text.removeprefix("expected ").split(", found")[0]
-    if not text.startswith("expected "):
-        return f"give another value for `{formal.name}`"
-    default = f"; the default is {formal.shown}" if formal.shown not in ("", "none") else ""
-    return f"{'give' if expected.startswith(('a ', 'an ')) else 'write'} {expected}{default}"
+def _instead(formal: Formal) -> str:
+    default = f"; the default is `{formal.name} = {formal.shown}`" if formal.shown else ""
+    return f"give `{formal.name}` another value{default}"
+
+
+def _word(
+    value: Word, signature: Signature, formal: Formal, cell: Cell | None, span: Span, text: str
+) -> Diagnostic:
+    words = ORDER_WORDS if formal.orders else formal.choices
+    if words:
+        return Diagnostic(
+            "E213", f"`{formal.name}` of `{signature.name}` has no choice `{value}`", span,
+            f"expected one of: {', '.join(words)}",
+            help=did_you_mean(value.name, words, "choose one of them"),
+        )  # fmt: skip
+    if cell is not None and cell.expr is not None and cell.scope is not None:
+        expr, scope = written(cell.expr, cell.scope)
+        if _is_unknown(value, scope):
+            return unknown_word(value, expr, scope).diagnostics[0]
+    return Diagnostic(
+        "E205", f"wrong value for `{formal.name}` of `{signature.name}`", span, text, help=_instead(formal)
+    )
 
 
 def _is_unknown(value: Word, scope: Scope) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from archdsl.diagnostics import did_you_mean
 from archdsl.graph.frames import ARCH_SLOTS, STAGE_SLOTS, Frame, StageFrame, put, put_parameter
@@ -27,48 +27,41 @@ def _apply(frame: Frame, given: Given) -> None:
         if cell is not None and cell.kind == "parameter":
             put_parameter(frame.body, first.name, given)
         elif cell is not None and cell.kind == "let":
-            raise _let(given, first.name)
+            raise _let(given, first)
         elif stage is not None:
             raise unknown_path(
-                given, f"`{first.name}` is a stage, no value", f"name a setting of it: `{first.name}.blocks`"
+                given,
+                first,
+                f"`{first.name}` is a stage",
+                help=f"name a setting of it: `{first.name}.blocks`",
             )
         else:
-            put(frame.body, first.name, given, "arch", frame.scope)
+            put(frame.body, first.name, given, first.span, "arch", frame.scope)
         return
     if stage is None or first.index is not None:
         names = [s.tree.name for s in frame.stages]
-        raise mistake(
-            "E211", f"`{frame.plan.arch.name}` has no `{_first(first)}`", given.path.span,
-            f"expected a stage ({', '.join(names)}), a parameter or a setting",
-            help=did_you_mean(first.name, names, _example(names)),
-        )  # fmt: skip
+        what = f"`{first.name}` has no elements to set" if first.index is not None else "no such stage"
+        raise unknown_path(
+            given, first, what, help=did_you_mean(first.name, names, f"name one of: {', '.join(names)}")
+        )
     _apply_in_stage(stage, rest, given)
-
-
-def _example(stages: list[str]) -> str:
-    return f"write a path such as `{stages[0]}.blocks`" if stages else "name a parameter or a setting"
-
-
-def _first(step: t.PathStep) -> str:
-    return step.name if step.index is None else f"{step.name}[{step.index}]"
 
 
 def _apply_in_stage(stage: StageFrame, steps: list[t.PathStep], given: Given) -> None:
     name, index = steps[0].name, steps[0].index
     cell = stage.body.names.get(name)
     if cell is not None and cell.kind == "let":
-        raise _let(given, name)
+        raise _let(given, steps[0])
     if index is None and len(steps) == 1:
         if name == "blocks":
             stage.edits.clear()
-        put(stage.body, name, given, "stage", stage.scope)
+        put(stage.body, name, given, steps[0].span, "stage", stage.scope)
         return
-    deeper = steps[1:]
-    if name != "blocks" or index is None or len(deeper) > 1 or any(s.index is not None for s in deeper):
-        here = stage.tree.name
+    if name != "blocks" or index is None or len(steps) > 2 or steps[-1].index not in (None, index):
         raise unknown_path(
-            given, "leads to no value",
-            f"paths here are `{here}.heads`, `{here}.blocks` and `{here}.blocks[0].state`",
+            given, steps[-1], "no such place",
+            help=f"paths in a stage: {stage.tree.name}.heads, {stage.tree.name}.blocks, "
+            f"{stage.tree.name}.blocks[0], {stage.tree.name}.blocks[0].state",
         )  # fmt: skip
     units = (given.writer, *(u for u in stage.scope.units if u is not given.writer))
     position = cell.position if cell is not None and cell.position >= 0 else stage.scope.position
@@ -78,18 +71,21 @@ def _apply_in_stage(stage: StageFrame, steps: list[t.PathStep], given: Given) ->
     stage.edits.append((index, parameter, given, edit))
 
 
-def _let(given: Given, name: str) -> SpecError:
+def _let(given: Given, step: t.PathStep) -> SpecError:
     return unknown_path(
-        given, f"`{name}` is a let", "a `let` is never a path; make it a parameter or a setting"
+        given,
+        step,
+        f"`{step.name}` is a let",
+        help="a `let` is never a path; make it a parameter or a setting",
     )
 
 
-def unknown_path(given: Given, label: str, step: str) -> SpecError:
-    """E211 at a path."""
-    return mistake("E211", f"unknown path `{given.path}`", given.path.span, label, help=step)
+def unknown_path(given: Given, step: t.PathStep, label: str, *, help: str) -> SpecError:
+    """E211 at a step of a path."""
+    return mistake("E211", f"unknown path `{given.path}`", step.span, label, help=help)
 
 
-def untaken(cell: Cell, owner: str, stage: bool, near: Iterable[str], parameters: Sequence[str]) -> SpecError:
+def untaken(cell: Cell, owner: str, stage: bool, near: Iterable[str], parameters: Iterable[str]) -> SpecError:
     """A setting that nobody takes: E206 where its arch was written, E211 where a path put it.
 
     Args:
@@ -99,23 +95,21 @@ def untaken(cell: Cell, owner: str, stage: bool, near: Iterable[str], parameters
         near: names that would be taken here.
         parameters: of the arch.
     """
-    place = "stage" if stage else "arch"
     slots = STAGE_SLOTS if stage else ARCH_SLOTS
     wanted = sorted(set(near))
     step = did_you_mean(cell.name, (*slots, *wanted, *parameters), _would_take(wanted))
     if not cell.override:
         return mistake(
-            "E206", f"nothing takes the setting `{cell.name}`", cell.name_span,
-            f"no call in this {place} leaves out a parameter of that name", help=step,
+            "E206", f"nobody takes the setting `{cell.name}`", cell.name_span,
+            f"no call in `{owner}` has a parameter of that name", help=step,
         )  # fmt: skip
-    expected = "a setting" if stage else "a parameter, a slot or a setting"
+    path = f"{owner}.{cell.name}" if stage else cell.name
     return mistake(
-        "E211", f"`{owner}` has no `{cell.name}`", cell.name_span,
-        f"expected {expected} that a call in this {place} takes", help=step,
-    )  # fmt: skip
+        "E211", f"unknown path `{path}`", cell.name_span, f"`{owner}` has no `{cell.name}`", help=step
+    )
 
 
 def _would_take(names: list[str]) -> str:
     if not names:
         return "remove it"
-    return f"calls here would take {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+    return f"calls here would take: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"

@@ -29,20 +29,21 @@ def refuse_kind(callee: Callee, call: t.Name | t.Call, place: Place) -> None:
     block = isinstance(callee, Definition) and callee.is_block
     if block and place is Place.PIPELINE:
         raise mistake(
-            "E216", f"`{name.id}` is a block, a pipeline joins mixers", call.span, "expected a mixer",
-            help="use the mixer inside it, such as `mamba` for `scan`",
+            "E216", f"`{name.id}` is a block, not a part of a pipeline", name.span,
+            "expected a mixer or an operator",
+            help="blocks stand in `blocks = ...` of a stage, or on a line of their own in a block",
         )  # fmt: skip
     if not block and place is Place.BLOCK:
         what = "a mixer" if isinstance(callee, Definition) else "an operator"
-        raise misplaced(what, call.span, name.id)
+        raise misplaced(what, name.span, name.id)
 
 
 def misplaced(what: str, span: Span, name: str = "") -> SpecError:
     """E216 for something else than a block where a block is expected."""
-    wrap = f"`block my_block {{ residual norm -> {name or '...'} -> drop_path }}`"
+    subject = f"`{name}` is {what}, not a block" if name else f"{what} is no block"
     return mistake(
-        "E216", f"{f'`{name}` is {what}' if name else f'this is {what}'}, a stage repeats blocks", span,
-        "expected a block", help=f"wrap it: {f'`metaformer({name})`, or ' if name else ''}{wrap}",
+        "E216", subject, span, "expected a block",
+        help=f"write `block my_block {{ residual norm -> {name or '...'} -> drop_path }}`",
     )  # fmt: skip
 
 

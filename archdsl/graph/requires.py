@@ -18,7 +18,7 @@ def require(line: t.Require, scope: Scope, where: str = "") -> None:
     Args:
         line: the line.
         scope: what it sees.
-        where: the variant whose values they are, for the message.
+        where: whose values they are, for the message.
 
     Raises:
         SpecError: E212 where it does not hold, E205 where it is no condition.
@@ -27,17 +27,20 @@ def require(line: t.Require, scope: Scope, where: str = "") -> None:
     if held is True:
         return
     if held is not False:
-        raise mistake("E205", "expected a condition", line.condition.span, f"found {describe(held)}")
+        raise mistake(
+            "E205", "expected a condition", line.condition.span, f"found {describe(held)}",
+            help="compare: `a == b`",
+        )  # fmt: skip
     values = [
-        f"{name} is {text_of(value_of(cell))}"
+        f"{name} = {text_of(value_of(cell))}"
         for name in dict.fromkeys(_names(line.condition))
         if (cell := scope.find(name)) is not None
     ]
     told = ", ".join(values)
     raise mistake(
-        "E212", line.message or "a requirement is not met", line.span, "not met",
-        notes=(f"{f'in `{where}`, ' if where else ''}{told}",) if told else (),
-        help="change one of these values" if told else "change the condition",
+        "E212", line.message or "a requirement is not met", line.condition.span, "does not hold",
+        notes=(f"with {told}{f' in `{where}`' if where else ''}",) if told else (),
+        help="change one of these values",
     )  # fmt: skip
 
 

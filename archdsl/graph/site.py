@@ -38,7 +38,8 @@ class Site:
     Args:
         ambient: `dim`, `eps`, `drop_path`, `layer_scale`, as far as they are known.
         bodies: where calls written in an arch find what they leave out: stage, arch, predefined.
-        size: how the map here came about, for mistakes about sizes.
+        size: how the map here came about, for mistakes about shapes.
+        width: how wide it is here, for mistakes about widths.
         wanted: names that calls written in an arch left out here.
         route: the route of the innermost `routed` around it.
         opened: how many `routed` the top node has so far.
@@ -47,6 +48,7 @@ class Site:
     ambient: Mapping[str, Cell]
     bodies: tuple[Body, ...] = ()
     size: str = ""
+    width: str = ""
     route: Route | None = None
     wanted: set[str] = field(default_factory=set)
     opened: list[int] = field(default_factory=lambda: [0])
@@ -66,10 +68,8 @@ class Site:
         """The mistake with a note how the feature came about, where it is about shapes."""
         out: list[Diagnostic] = []
         for d in error.diagnostics:
-            notes = d.notes
-            if d.code in _SIZES and self.size:
-                notes = (*(n for n in notes if not n.startswith("receives ")), self.size)
-            out.append(replace(d, notes=notes))
+            note = self.width if d.code in _WIDTHS else self.size if d.code.startswith("E3") else ""
+            out.append(replace(d, notes=(*d.notes, note)) if note and not _known(note, d) else d)
         return SpecError(*out)
 
     def open_routed(self) -> str:
@@ -82,5 +82,10 @@ class Site:
         return replace(self, route=route)
 
 
-_SIZES = frozenset({"E302", "E308"})
+_WIDTHS = frozenset({"E301", "E303", "E306", "E307"})
 _PREDEFINED = frozenset({"image", "classes", "channels"})
+
+
+def _known(note: str, d: Diagnostic) -> bool:
+    """Whether the diagnostic says that already, in a note or as its label: "receives 14 x 14, dim 64"."""
+    return note in d.notes or ("receives " in d.label and note.endswith(f" {d.label}"))

@@ -37,7 +37,13 @@ def size(cell: Cell, span: Span, low: int, high: int, what: str) -> int:
     span = span_of(cell, span)
     n = whole(_value(cell, span), span)
     if not low <= n <= high:
-        raise mistake("E310", f"{what} is out of bounds", span, f"found {n}", help=f"from {low} to {high}")
+        raise mistake(
+            "E310",
+            f"{what} is out of bounds",
+            span,
+            f"found {n:,}",
+            help=f"choose one from {low} to {high:,}",
+        )
     return n
 
 
@@ -47,14 +53,7 @@ def width(cell: Cell, span: Span) -> int:
     Raises:
         SpecError: E205, E310.
     """
-    span = span_of(cell, span)
-    n = whole(_value(cell, span), span)
-    if not 1 <= n <= MAX_WIDTH:
-        raise mistake(
-            "E310", "a width is out of bounds", span, f"{n} channels",
-            help=f"widths go from 1 to {MAX_WIDTH}",
-        )  # fmt: skip
-    return n
+    return size(cell, span, 1, MAX_WIDTH, "a width")
 
 
 def image(cell: Cell, span: Span) -> tuple[int, int]:
@@ -80,7 +79,7 @@ def image(cell: Cell, span: Span) -> tuple[int, int]:
                 "the image is out of bounds",
                 span,
                 f"found {n:,}",
-                help=f"from 1 to {MAX_IMAGE:,} pixels",
+                help=f"choose one from 1 to {MAX_IMAGE:,} pixels",
             )
         out.append(n)
     return out[0], out[1]
@@ -133,5 +132,7 @@ def recipe(cell: Cell, span: Span) -> Word:
     try:
         init_arguments(value)
     except ValueError as error:
-        raise mistake("E205", f"wrong values for `{value.name}`", span, str(error)) from None
+        raise mistake(
+            "E205", f"wrong values for `{value.name}`", span, str(error), help="give it other values"
+        ) from None
     return value

@@ -16,7 +16,7 @@ from archdsl.graph.operators import place, shape_mistake
 from archdsl.graph.places import not_a_network
 from archdsl.graph.report import Report, SpecError, mistake
 from archdsl.graph.requires import require
-from archdsl.graph.scopes import AMBIENT, Blocks, Body, Cell, Part, Scope
+from archdsl.graph.scopes import AMBIENT, Blocks, Body, Cell, Part
 from archdsl.graph.site import Site
 from archdsl.graph.slots import width
 from archdsl.graph.texts import cell_text
@@ -76,7 +76,7 @@ def stage_of(
             value_of(cell)
     for line, scope in stage.requires:
         with report.guard():
-            require(line, scope, frame.plan.name if frame.plan.name != frame.plan.arch.name else "")
+            require(line, scope, frame.plan.name)
     with report.guard():
         if dim_cell is not None:
             dim = width(dim_cell, stage.tree.name_span)
@@ -89,13 +89,10 @@ def stage_of(
     slot = own or (None if first else frame.body.names.get("downsample"))
     if slot is not None:
         slot.used = True
-        site = replace(site, size=journey.told(name, x))
+        site = replace(site, size=journey.told(name, x), width=f"{name} receives a width of {x.dim}")
         before = report.faults
         with report.guard():
-            expr, scope = slot.text()
-            if own is None:
-                scope = Scope(scope.units, stage.body, open=True)
-            nodes = builder.top(expr, scope, x, site)
+            nodes = builder.top(*slot.text(), x, site)
             if nodes:
                 down = nodes[0] if len(nodes) == 1 else chain(nodes, x, "downsample")
                 x = down.output
@@ -107,7 +104,7 @@ def stage_of(
         report.add(*_widths_differ(stage, dim_cell, dim, x, down, first).diagnostics)
     if x.dim != dim:
         x = replace(x, dim=dim)
-    site = replace(site, size=journey.told(name, x))
+    site = replace(site, size=journey.told(name, x), width=f"{name} is {dim} wide")
     inner, within = x, None
     with report.guard():
         inner, within = _windows(stage, x, builder, site)
@@ -121,18 +118,21 @@ def stage_of(
 def _widths_differ(
     stage: StageFrame, cell: Cell | None, dim: int, x: Feature, down: Node | None, first: bool
 ) -> SpecError:
+    name = stage.tree.name
     span = stage.tree.name_span
     if "dim" in stage.body.names and cell is not None:
         span = place(cell, span) if cell.expr is None else cell.expr.span
-    notes: tuple[str, ...] = ()
-    if first or down is not None:
-        notes = (f"{'the stem' if first else 'its downsample'} returns {x.dim} channels",)
-    step = f"set `dim = {x.dim}`, or let it return {dim} channels"
-    if not notes:
-        step = "add `downsample = conv2d(3, dim, stride = 2)` to the arch"
+    source = "the stem" if first else "its downsample" if down is not None else "the stage before"
+    step = f"set `dim = {x.dim}`"
+    if first:
+        step += f", or let the stem end at {dim} channels"
+    elif down is None:
+        step += ", or give the arch a `downsample` that changes the width"
+    else:
+        step += f", or let it give {dim}: as `mixer down(dim) = ...` it sees the stage's `dim`"
     return mistake(
-        "E301", "the widths do not fit", span, f"receives dim {x.dim}, works at dim {dim}",
-        notes=notes, help=step,
+        "E301", f"widths do not fit in {name}", span, f"{dim} expected, {x.dim} given",
+        notes=(f"{source} gives {x.dim} channels",), help=step,
     )  # fmt: skip
 
 
@@ -162,6 +162,8 @@ def _windows(stage: StageFrame, x: Feature, builder: Builder, site: Site) -> tup
 def _blocks(stage: StageFrame, x: Feature, builder: Builder, site: Site, report: Report) -> Iterator[Node]:
     with report.guard():
         for part in _parts(stage, report):
+            if builder.full:
+                break
             with report.guard():
                 node = builder.block(part, x, site)
                 if node.output != x:
@@ -173,8 +175,9 @@ def _parts(stage: StageFrame, report: Report) -> tuple[Part, ...]:
     cell = stage.body.names.get("blocks")
     if cell is None:
         raise mistake(
-            "E217", f"`{stage.tree.name}` has no blocks", stage.tree.name_span,
-            "expected a line `blocks = ...`", help="add `blocks = 2 x scan`",
+            "E217", f"the stage `{stage.tree.name}` has no blocks", stage.tree.name_span,
+            "`blocks` is missing",
+            help="write `blocks = 2 x scan`",
         )  # fmt: skip
     cell.used = True
     value = value_of(cell)
@@ -192,11 +195,11 @@ def _parts(stage: StageFrame, report: Report) -> tuple[Part, ...]:
                     "E211", f"unknown path `{given.path}`", edit.name_span, f"no block {index}",
                     help=f"`{stage.tree.name}` has {len(parts)} blocks, counted from 0",
                 )  # fmt: skip
-            parts[index] = _edited(parts[index], parameter, edit)
+            parts[index] = _edited(parts[index], parameter, edit, stage.tree.name)
     return tuple(parts)
 
 
-def _edited(part: Part, parameter: str | None, edit: Cell) -> Part:
+def _edited(part: Part, parameter: str | None, edit: Cell, name: str) -> Part:
     if parameter is not None:
         value_of(edit)
         return replace(part, given=(*part.given, edit))
@@ -205,7 +208,10 @@ def _edited(part: Part, parameter: str | None, edit: Cell) -> Part:
     if isinstance(value, Blocks) and len(value.parts) == 1:
         value = value.parts[0]
     if isinstance(value, Blocks):
-        raise mistake("E205", "expected one block", expr.span, f"found {len(value.parts)}")
+        raise mistake(
+            "E205", "expected one block", expr.span, f"found {len(value.parts)}",
+            help=f"to put several there, write `{name}.blocks = ...`",
+        )  # fmt: skip
     if not isinstance(value, Part):
         raise not_a_network(value, expr, scope)
     return value

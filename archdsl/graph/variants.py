@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archdsl.diagnostics import Span, did_you_mean
-from archdsl.graph.circles import circle
 from archdsl.graph.evaluate import unwrap
 from archdsl.graph.files import Unit
 from archdsl.graph.names import callee_of
@@ -56,7 +56,7 @@ def plan_of(unit: Unit, name: str) -> Plan:
     """The plan of an architecture of a file, through all variants that lead to it.
 
     Raises:
-        SpecError: E201 for an unknown architecture, E204, E207 and E208.
+        SpecError: E201 for an unknown architecture, E204, E207, E208 and E218.
     """
     found = unit.arch(name)
     if found is None:
@@ -64,7 +64,6 @@ def plan_of(unit: Unit, name: str) -> Plan:
     first, where = found
     layers: list[tuple[t.Call, Unit]] = []
     chain = [first]
-    calls: list[Span] = []
     current = first
     while isinstance(current, t.VariantDef):
         call = unwrap(current.call)
@@ -78,20 +77,29 @@ def plan_of(unit: Unit, name: str) -> Plan:
             raise _unknown(where, callee)
         if isinstance(call, t.Call):
             layers.append((call, where))
-        first_met = next((i for i, c in enumerate(chain) if c is target[0]), None)
-        calls.append(callee.span)
-        if first_met is not None:
-            names = [c.name for c in chain[first_met:]]
-            raise circle(names, calls[first_met:], "let one of them be an arch with a body")
+        for start, member in enumerate(chain):
+            if member is target[0]:
+                raise _circle(chain[start:])
         if len(chain) > MAX_DEPTH:
             raise mistake(
-                "E218", "variants are nested too deep", callee.span, f"more than {MAX_DEPTH} levels",
-                help="call the arch itself",
+                "E218", f"a variant leads through more than {MAX_DEPTH} others", None,
+                notes=(f"it is `{name}`",), help="call the arch itself",
             )  # fmt: skip
         current, where = target
         chain.append(current)
     given = [g for call, writer in reversed(layers) for g in _given(call, writer, current)]
     return Plan(name, current, where, tuple(given), first.name_span)
+
+
+def _circle(members: Sequence[t.ArchDef | t.VariantDef]) -> SpecError:
+    """The same mistake whichever member it is met from: told at the one that stands first."""
+    places = [(m.span.source.name, m.span.line, m.span.column) for m in members]
+    first = places.index(min(places))
+    names = [m.name for m in (*members[first:], *members[: first + 1])]
+    return mistake(
+        "E208", "variants call each other in a circle", members[first].name_span, "this leads back to itself",
+        notes=(" calls ".join(names),), help="let one of them be an arch with a body",
+    )  # fmt: skip
 
 
 def _given(call: t.Call, writer: Unit, arch: t.ArchDef) -> list[Given]:

@@ -19,7 +19,7 @@ def need_map(x: Feature, what: str) -> tuple[int, int]:
         raise ShapeError(
             "E304",
             f"{what} needs a map",
-            label=f"receives {_described(x)}",
+            label=f"receives {x}",
             help="put it where the patches lie on a grid",
         )
     height, width = x.grid
@@ -36,7 +36,7 @@ def need_tokens(x: Feature, what: str) -> None:
         raise ShapeError(
             "E304",
             f"{what} needs tokens",
-            label=f"receives {_described(x)}",
+            label=f"receives {x}",
             help="put it before the pooling",
         )
 
@@ -73,7 +73,7 @@ def need_extra(x: Feature, kind: str, write: str, parameter: str) -> int:
     raise ShapeError(
         "E305",
         f"there is no {kind.replace('_', ' ').removesuffix('s')} to take",
-        label=f"receives {_described(x)}",
+        label=f"receives {x}",
         parameter=parameter,
         help=f"add `-> {write}` to the stem",
     )
@@ -94,7 +94,3 @@ def need_division(dim: int, by: int, message: str, parameter: str | None = None,
             help=help or f"make the width a multiple of {by}",
         )
     return dim // by
-
-
-def _described(x: Feature) -> str:
-    return f"a {x}" if not x.grid else str(x)

@@ -20,9 +20,9 @@ def resolve_width(out: int | str, x: Feature, parameter: str = "out") -> int:
         raise ShapeError(
             "E310",
             "a width is out of bounds",
-            label=f"{width} channels",
+            label=f"{width:,} channels",
             parameter=parameter,
-            help=f"widths go from 1 to {MAX_WIDTH}",
+            help=f"widths go from 1 to {MAX_WIDTH:,}",
         )
     return width
 

@@ -42,8 +42,8 @@ class PatchEmbed(Op):
         if min(height, width) < self.patch:
             raise ShapeError(
                 "E308",
-                "the image is smaller than a patch",
-                label=f"{self.patch} x {self.patch}, the image has {height} x {width}",
+                "a patch is larger than what it is cut from",
+                label=f"{self.patch} x {self.patch}, receives {height} x {width}",
                 parameter="patch",
                 help="use smaller patches or a larger image",
             )

@@ -84,7 +84,6 @@ class Windowed(Op):
                 "window does not divide the feature map",
                 label=f"{window} does not divide {side}",
                 parameter="window",
-                notes=(f"receives {x}",),
                 help=f"use {near}, or pad = on" if near else "use pad = on",
             )
 

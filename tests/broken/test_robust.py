@@ -12,21 +12,31 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-SECONDS, MEGABYTES = 5, 400
+ROOT = Path(__file__).parents[2]
+SECONDS, MEGABYTES = 5, 300
 CHECK_EACH = """
 import json, resource, sys, time
 import archdsl
+from archdsl.diagnostics.render import render
 for path in sys.argv[1:]:
-    start = time.perf_counter()
-    found = archdsl.check(path)
-    seconds = time.perf_counter() - start
+    start = time.process_time()
+    told = [(d.code, len(render(d))) for d in archdsl.check(path)]
+    seconds = time.process_time() - start
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    told = [d.code for d in found]
-    print(json.dumps([path, told, seconds, megabytes, len("".join(map(str, found[:3])))]), flush=True)
+    print(json.dumps([path, told, seconds, megabytes]), flush=True)
 """
+
+
+class Told(NamedTuple):
+    """What a check of one file said and what it cost: codes with lengths of their texts, seconds, peak."""
+
+    texts: list[tuple[str, int]]
+    seconds: float
+    megabytes: float
 
 
 def arch(lines: str, stage: str = "blocks = 2 x scan", before: str = "") -> str:
@@ -47,7 +57,10 @@ def doubled_mixers(times: int) -> str:
 
 
 def nested_branches(times: int) -> str:
-    lines = ["mixer m0 = gelu", *(f"mixer m{i + 1} = branches(m{i}, m{i})" for i in range(times))]
+    lines = [
+        "mixer m0 = gelu",
+        *(f"mixer m{i + 1} = branches(m{i}, m{i}, merge = add)" for i in range(times)),
+    ]
     return arch("", f"blocks = 2 x metaformer(m{times})", "\n".join(lines) + "\n")
 
 
@@ -67,12 +80,12 @@ TEXTS = {
     "nots": (arch("require " + "not " * 10_000 + "1 == 1"), "E105"),
     "members": (arch("let a = b" + ".c" * 10_000), "E105"),
     "a_long_sum": (arch("let a = " + " + ".join(["1"] * 60_000)), "E105"),
-    "a_long_pipeline": (arch("", f"blocks = metaformer({' -> '.join(['gelu'] * 50_000)})"), "E105 E218"),
-    "many_branches": (arch("", "blocks = metaformer(branches(" + "gelu, " * 60_000 + "))"), "E105 E218"),
+    "a_long_pipeline": (arch("", f"blocks = metaformer({' -> '.join(['gelu'] * 60_000)})"), "E105"),
+    "many_branches": (arch("", f"blocks = metaformer(branches({'gelu, ' * 60_000}))"), "E105"),
     "ten_megabytes": ("# nothing\n" * 1_000_000, "E105"),
     "a_long_line": ("let a = [" + "1, " * 300_000 + "]", "E105"),
     "a_million_mistakes": ("@ " * 400_000, "E101 E105"),
-    "a_thousand_mistakes": (arch("", "blocks = " + " + ".join(f"scna{i}" for i in range(1_000))), "E201"),
+    "a_thousand_mistakes": (arch("", "blocks = " + " + ".join(f"scna{i}" for i in range(1_000))), "E105"),
     "digits": (arch("let a = " + "9" * 100_000), "E106"),
     "an_exponent": (arch("let a = 1e999999999"), "E106"),
     "a_large_number": (arch("", "blocks = 2 x scan(state = 1e999)"), "E205 E218 E310"),
@@ -89,7 +102,7 @@ TEXTS = {
     "many_registers": (arch("").replace("dim)\n", "dim) -> registers(1000000000000)\n", 1), "E205 E218 E310"),
     "a_long_chain_of_variants": (
         arch("") + "".join(f"arch v{i} = {f'v{i - 1}' if i else 'big'}()\n" for i in range(5_000)),
-        "E105 E208 E218",
+        "E218",
     ),
     "a_long_chain_of_mixers": (
         arch(
@@ -107,7 +120,7 @@ def limit_memory() -> None:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], float, float]]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
     folder = tmp_path_factory.mktemp("robust")
     for name, (text, _) in TEXTS.items():
         (folder / f"{name}.arch").write_text(text)
@@ -129,28 +142,26 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str],
         text=True,
         cwd=folder,
         timeout=SECONDS * len(names),
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         preexec_fn=limit_memory,
         check=False,
     )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, f"after {lines[-1:]}: {done.stderr[-2000:]}"
-    return {Path(path).stem: (codes, seconds, megabytes) for path, codes, seconds, megabytes, _ in lines}
+    return {Path(path).stem: Told(*rest) for path, *rest in lines}
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_large_texts_are_refused(name: str, told: dict[str, tuple[list[str], float, float]]) -> None:
-    codes, seconds, megabytes = told[name]
-    assert codes
-    assert set(codes) <= set(TEXTS[name][1].split())
-    assert seconds < SECONDS
-    assert megabytes < MEGABYTES
-    assert len(codes) <= 1_000
+def test_large_texts_are_refused(name: str, told: dict[str, Told]) -> None:
+    found = told[name]
+    assert found.texts
+    assert {code for code, _ in found.texts} <= set(TEXTS[name][1].split())
+    assert found.seconds < SECONDS
+    assert found.megabytes < MEGABYTES
+    assert sum(size for _, size in found.texts) < 10_000
 
 
 @pytest.mark.parametrize("name", ["a_long_chain_of_files", "a_pipe", "a_device", "a_folder", "a_link"])
-def test_use_reads_plain_files_below_its_own(
-    name: str, told: dict[str, tuple[list[str], float, float]]
-) -> None:
-    codes, seconds, _ = told[name]
-    assert codes == ["E209"]
-    assert seconds < SECONDS
+def test_use_reads_plain_files_below_its_own(name: str, told: dict[str, Told]) -> None:
+    assert [code for code, _ in told[name].texts] == ["E209"]
+    assert told[name].seconds < SECONDS

@@ -100,7 +100,7 @@ SHAPES = {
         "A size is out of bounds",
         "Widths go from 1 to 1,000,000, images to 16,384 pixels a side, a whole architecture to 10^12 "
         "parameters. Sizes are checked before anything is allocated.",
-        "stem = patch_embed(16, 100T)\nstage trunk { blocks = 4 x scan }",
-        "stem = patch_embed(16, 64)\nstage trunk { blocks = 4 x scan }",
+        "image = 100K\nstage trunk { blocks = 4 x scan }",
+        "image = 384\nstage trunk { blocks = 4 x scan }",
     ),
 }
