@@ -94,11 +94,7 @@ def rotate(x: Tensor) -> Tensor:
     steps = BASE ** (-torch.arange(count, dtype=dtype, device=x.device) / count)
     rows = torch.arange(height, dtype=dtype, device=x.device)[:, None, None, None] * steps
     columns = torch.arange(width, dtype=dtype, device=x.device)[:, None, None] * steps
-    halves = zip(x.to(dtype).view(*x.shape[:-1], 2, count, 2).unbind(-3), (rows, columns), strict=True)
-    turned = []
-    for pairs, angle in halves:
-        a, b = pairs.unbind(-1)
-        turned.append(
-            torch.stack([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], dim=-1)
-        )
-    return torch.stack(turned, dim=-3).view(x.shape).to(x.dtype)
+    angle = torch.cat([part.expand(height, width, 1, count) for part in (rows, columns)], dim=-1)
+    cos, sin = angle.cos(), angle.sin()
+    a, b = x.to(dtype).view(*x.shape[:-1], 2 * count, 2).unbind(-1)
+    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).view(x.shape).to(x.dtype)
