@@ -9,6 +9,7 @@ from dataclasses import replace
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature, Word
 from archdsl.graph.calls import Bound, bind
+from archdsl.graph.circles import refuse_circle
 from archdsl.graph.evaluate import WINDOWS, count_of, evaluate, unknown_word, unwrap, value_of
 from archdsl.graph.files import Definition
 from archdsl.graph.names import Callee, at_file_level, unknown
@@ -212,7 +213,7 @@ class Builder:
         refuse_kind(callee, call, place)
         signature = signature_of(callee)
         if isinstance(callee, Definition):
-            _refuse_circle(callee, call, scope)
+            refuse_circle(callee, call, scope)
             try:
                 bound = bind(callee, signature, call, scope, site, given)
                 key = (callee, *map(_key, bound.items()), x, site)
@@ -234,7 +235,7 @@ class Builder:
         x: Feature,
         site: Site,
     ) -> Nodes:
-        inside = Scope((definition.unit,), Body(dict(bound)), stack=(*scope.stack, definition))
+        inside = Scope((definition.unit,), Body(dict(bound)), stack=(*scope.stack, (definition, call)))
         body = definition.tree.body
         if isinstance(body, tuple):
             nodes = self._lines(body, inside, x, site)
@@ -368,17 +369,6 @@ def _key(item: tuple[str, Cell]) -> object:
         callee = at_file_level(value.scope, value.expr.id)
         return name, cell.origin, callee, value.scope.open
     return name, cell.origin, type(value), value
-
-
-def _refuse_circle(definition: Definition, call: t.Name | t.Call, scope: Scope) -> None:
-    if definition not in scope.stack:
-        return
-    circle = [d.name for d in scope.stack[scope.stack.index(definition) :]]
-    span = call.callee.span if isinstance(call, t.Call) else call.span
-    raise mistake(
-        "E208", "definitions call each other in a circle", span, "this closes the circle",
-        notes=(" calls ".join([*circle, definition.name]),), help="repeat with `n x part` instead",
-    )  # fmt: skip
 
 
 def _lifted(error: SpecError, definition: Definition, call: t.Name | t.Call, scope: Scope) -> SpecError:

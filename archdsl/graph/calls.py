@@ -81,12 +81,7 @@ def _argument(signature: Signature, argument: t.Argument, scope: Scope, got: Bou
             return expr.id, Cell(expr.id, "parameter", "given", expr, scope, value=value)
     formal = next((f for f in signature.formals if f.variadic or f.name not in got), None)
     if formal is None:
-        count = len(signature.formals)
-        takes = f"takes {count} value{'s' if count != 1 else ''}" if count else "takes no values"
-        raise mistake(
-            "E204", f"too many values for `{signature.name}`", expr.span, f"`{signature.name}` {takes}",
-            help=f"its parameters: {listed(signature)}" if count else f"write `{signature.name}`",
-        )  # fmt: skip
+        raise too_many(signature, expr.span)
     name = formal.name
     if formal.variadic:
         name = f"{name}[{len(got)}]"
@@ -136,6 +131,16 @@ def no_parameter(signature: Signature, name: str, span: Span | None) -> SpecErro
     )  # fmt: skip
 
 
+def too_many(signature: Signature, span: Span) -> SpecError:
+    """E204 at the first argument that has no parameter left."""
+    count = len(signature.formals)
+    takes = f"takes {count} value{'s' if count != 1 else ''}" if count else "takes no values"
+    return mistake(
+        "E204", f"too many values for `{signature.name}`", span, f"`{signature.name}` {takes}",
+        help=f"its parameters: {listed(signature)}" if count else f"write `{signature.name}`",
+    )  # fmt: skip
+
+
 def listed(signature: Signature) -> str:
     """The parameters in a message."""
     return ", ".join(f.name for f in signature.formals)
@@ -147,7 +152,7 @@ def _completed(
     bound: Bound = {}
     inside: Scope | None = None
     if isinstance(callee, Definition):
-        inside = Scope((callee.unit,), Body(bound), stack=(*scope.stack, callee))
+        inside = Scope((callee.unit,), Body(bound), stack=(*scope.stack, (callee, call)))
     missing: list[str] = []
     for formal in signature.formals:
         name = formal.name

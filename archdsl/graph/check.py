@@ -9,6 +9,7 @@ from archdsl.graph.build import Builder
 from archdsl.graph.elaborate import Taken, elaborate
 from archdsl.graph.files import Unit, load_file
 from archdsl.graph.report import Report
+from archdsl.graph.static import check_arch_lets, check_definitions
 from archdsl.graph.variants import plan_of
 from archdsl.lang import tree as t
 
@@ -30,10 +31,13 @@ def check(source: str | Path) -> list[Diagnostic]:
 def _check(unit: Unit, report: Report) -> None:
     for used in unit.all_units():
         report.add(*used.faults)
+    check_definitions(unit, report)
     taken = Taken()
     builder = Builder()
     for name, arch in unit.arches.items():
         with report.guard():
+            if isinstance(arch, t.ArchDef):
+                check_arch_lets(arch, unit, report)
             plan = plan_of(unit, name)
             if isinstance(arch, t.ArchDef) and any(p.default is None for p in arch.parameters):
                 continue

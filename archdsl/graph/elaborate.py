@@ -22,6 +22,7 @@ from archdsl.graph.scopes import Body, Cell
 from archdsl.graph.site import Site
 from archdsl.graph.slots import image, rate, recipe, size, width
 from archdsl.graph.stages import Journey, ambient_cells, stage_of, values
+from archdsl.graph.static import names_in, parameters_in_sight
 from archdsl.graph.texts import cell_text
 from archdsl.graph.variants import Plan
 from archdsl.ops._types import MAX_COUNT, MAX_WIDTH
@@ -79,7 +80,9 @@ def _missing(plan: Plan, cells: list[Cell]) -> SpecError:
 
 
 def _untaken(frame: Frame, wanted: dict[str, set[str]], taken: Taken, *, failed: bool) -> None:
+    """Finds the settings that nobody takes; where something failed, only those that nobody could take."""
     parameters = [p.name for p in frame.plan.arch.parameters]
+    possible: set[str] | None = None
     everywhere = set().union(*wanted.values()) if wanted else set()
     owners: list[tuple[str, Body, bool, set[str]]] = [(frame.plan.arch.name, frame.body, False, everywhere)]
     owners += [(s.tree.name, s.body, True, wanted.get(s.tree.name, set())) for s in frame.stages]
@@ -90,7 +93,10 @@ def _untaken(frame: Frame, wanted: dict[str, set[str]], taken: Taken, *, failed:
             if cell.name_span is None:
                 continue
             place = (cell.name_span.source.name, cell.name_span.line, cell.name_span.column)
-            if cell.used or (failed and (not stage or owner not in wanted)):
+            unsure = failed and not (stage and owner in wanted)
+            if unsure and possible is None:
+                possible = parameters_in_sight(frame.scope) | names_in(frame.plan.arch)
+            if cell.used or (unsure and possible is not None and cell.name in possible):
                 taken.taken.add(place)
             else:
                 found = untaken(cell, owner, stage, near, parameters)

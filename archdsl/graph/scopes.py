@@ -139,7 +139,7 @@ class Scope:
         body: the innermost body, None at file level.
         position: how many lines of the body are above.
         open: written in an arch or a stage: what its calls leave out comes from the settings.
-        stack: definitions whose bodies enclose this text while it is built.
+        stack: definitions whose bodies enclose this text while it is built, each with its call.
         hidden: a name of the body that the text does not see: its own.
     """
 
@@ -147,7 +147,7 @@ class Scope:
     body: Body | None = None
     position: int = END
     open: bool = False
-    stack: tuple[Definition, ...] = ()
+    stack: tuple[tuple[Definition, t.Name | t.Call], ...] = ()
     hidden: str = ""
 
     def find(self, name: str) -> Cell | None:
