@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,8 +78,11 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 
 def _read_pickle(path: Path) -> Checkpoint:
+    """What `torch.save` wrote: tensors, numbers, texts, collections, and the settings of a training script."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _error(
             "E504",
