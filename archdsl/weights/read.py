@@ -78,7 +78,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 
 def _read_pickle(path: Path) -> Checkpoint:
-    """What `torch.save` wrote: tensors, numbers, texts, collections, and the settings of a training script."""
+    """What `torch.save` wrote: tensors, numbers, texts, collections, settings of a training script."""
     try:
         with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
