@@ -16,15 +16,17 @@ import typer
 
 from archdsl.cli.report import mistake
 
-app = typer.Typer(no_args_is_help=True, help="Measure on this machine.", add_completion=False)
+app = typer.Typer(add_completion=False)
 
 PROCESS_BOUND = 0.5
 SPEC_BOUND = 0.010
 
 
-@app.callback()
-def bench() -> None:
+@app.callback(invoke_without_command=True)
+def bench(context: typer.Context) -> None:
     """Measure on this machine."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()

@@ -247,7 +247,9 @@ class _Say:
 
 
 def _print(r: _Result) -> None:
-    from archdsl.cli.tables import console, stage_table
+    from rich.markup import escape
+
+    from archdsl.cli.tables import NARROW, Column, console, stage_table
     from archdsl.graph.summary import UNITS, size_text, stage_rows
 
     a, seen = r.architecture, r.seen
@@ -257,13 +259,19 @@ def _print(r: _Result) -> None:
     kernels = [", ".join(seen.kernels.get(row.name, [])) or "torch" for row in rows]
     out = console()
     height, width = a.image
-    source = "random input" if r.photo is None else str(r.photo)
-    out.print(f"[bold]{a.name}[/]  {height} x {width}, batch {r.batch}, {r.dtype} on {r.device}, {source}")
+    source = "random input" if r.photo is None else escape(str(r.photo))
+    size = f"{height} x {width}, batch {r.batch}, {r.dtype} on {r.device}, {source}"
+    out.print(f"[bold]{a.name}[/]  {total.params:,} parameters, {size}")
     extra = [
-        ("kernel", kernels, ""),
-        ("time", [_time(t) for t in times], _time(seen.seconds)),
+        Column("kernel", kernels, wide=True, justify="left"),
+        Column("time", [_time(t) for t in times], _time(seen.seconds)),
     ]
-    out.print(stage_table(rows, total, extra))
+    out.print(stage_table(rows, total, out.width, extra))
+    if out.width < NARROW:
+        named = [
+            f"{row.name}: {kernel}" for row, kernel in zip(rows, kernels, strict=True) if kernel != "torch"
+        ]
+        out.print(f"kernels  {', '.join([*named, 'torch elsewhere'] if named else ['torch'])}")
     activations = size_text(total.activation_bytes)
     out.print(f"{UNITS}. Activations of one image: {activations} at float32.", style="dim")
     _print_output(out, r)

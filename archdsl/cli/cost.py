@@ -50,8 +50,9 @@ def _print(costs: list[tuple[Architecture, Cost]]) -> None:
     out = console()
     if len(costs) == 1:
         a, total = costs[0]
-        out.print(f"[bold]{a.name}[/bold]  {a.image[0]} x {a.image[1]} image, {a.classes} classes")
-        out.print(stage_table(stage_rows(a, total), total))
+        size = f"{a.image[0]} x {a.image[1]} image, {a.classes} classes"
+        out.print(f"[bold]{a.name}[/]  {total.params:,} parameters, {size}")
+        out.print(stage_table(stage_rows(a, total), total, out.width))
         out.print(f"activations of one image: {size_text(total.activation_bytes)} at float32", style="dim")
     else:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")

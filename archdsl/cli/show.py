@@ -76,6 +76,8 @@ def _tree(a: Architecture) -> Tree:
 
 
 def _add_stage(root: Tree, stage: Stage) -> None:
+    from rich.text import Text
+
     x = stage.feature
     branch = root.add(
         f"[bold cyan]stage {stage.name}[/]  [dim]{grid_text(x)}, dim {x.dim}, {x.tokens} tokens[/]"
@@ -88,7 +90,7 @@ def _add_stage(root: Tree, stage: Stage) -> None:
         fields = ", ".join(
             f"{n} = {value_text(getattr(stage.within, n))}" for n in type(stage.within).model_fields
         )
-        branch.add(f"within windows({fields})")
+        branch.add(Text(f"within windows({fields})"))
     for run in fold(stage.blocks):
         _add_run(branch, run)
 

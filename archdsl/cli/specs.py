@@ -60,6 +60,8 @@ def load_spec(
     """
     import archdsl
 
+    if not spec.strip():
+        raise mistake("E510", "SPEC is empty", help="name a spec file or a shipped architecture")
     given: dict[str, object] = {}
     if image is not None:
         given["image"] = image_size(image)

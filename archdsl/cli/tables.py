@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from archdsl.cli.report import coloured
 from archdsl.graph.cost import Cost
@@ -16,6 +19,8 @@ from archdsl.graph.summary import StageRow, grid_text, short
 
 PIPE_WIDTH = 160
 """Columns where the output is no terminal."""
+NARROW = 132
+"""Under so many columns tables are denser."""
 
 
 class Screen(Console):
@@ -34,43 +39,62 @@ def console(to_stderr: bool = False) -> Console:
     return Screen(file=stream, width=width, no_color=not paint, force_terminal=paint or None, highlight=False)
 
 
-def stage_table(
-    rows: Sequence[StageRow], total: Cost, extra: Sequence[tuple[str, Sequence[str], str]] = ()
-) -> Table:
-    """The table of stages with totals.
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A further column of the table of stages.
+
+    Args:
+        heading: its title.
+        cells: one for each row.
+        footer: the cell of the totals.
+        wide: left out where the terminal is narrow.
+        justify: `left` or `right`.
+    """
+
+    heading: str
+    cells: Sequence[str]
+    footer: str = ""
+    wide: bool = False
+    justify: Literal["left", "right"] = "right"
+
+
+def stage_table(rows: Sequence[StageRow], total: Cost, width: int, extra: Sequence[Column] = ()) -> Table:
+    """The table of stages with totals; denser, with rounded counts, where there is little room.
 
     Args:
         rows: stem, stages, head.
         total: of the whole.
-        extra: further columns: heading, a cell for each row, the cell of the totals.
+        width: columns of the terminal.
+        extra: further columns.
     """
-    scans = total.macs.scan > 0
+    narrow = width < NARROW
+
+    def count(number: int) -> str:
+        return short(number) if narrow else f"{number:,}"
+
+    columns = [
+        Column("grid", [grid_text(row.output) for row in rows]),
+        Column("dim", [str(row.output.dim) for row in rows]),
+        Column("tokens", [f"{row.output.tokens:,}" for row in rows]),
+        Column("params", [count(row.params) for row in rows], count(total.params)),
+        Column("MACs", [short(row.macs.total) for row in rows], short(total.macs.total)),
+    ]
+    if total.macs.scan:
+        cells = [short(row.macs.scan) if row.macs.scan else "-" for row in rows]
+        columns.append(Column("scans" if narrow else "scan MACs", cells, short(total.macs.scan)))
+    columns += [column for column in extra if not (narrow and column.wide)]
     table = Table(
-        box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False, header_style="bold", footer_style="bold"
+        box=box.SIMPLE_HEAD,
+        padding=(0, 0) if narrow else (0, 1),
+        show_footer=True,
+        pad_edge=False,
+        header_style="bold",
+        footer_style="bold",
     )
     table.add_column("stage", footer="total", style="cyan", no_wrap=True)
-    table.add_column("blocks", overflow="fold")
-    table.add_column("grid", justify="right", no_wrap=True)
-    table.add_column("dim", justify="right", no_wrap=True)
-    table.add_column("tokens", justify="right", no_wrap=True)
-    table.add_column("params", footer=f"{total.params:,}", justify="right", no_wrap=True)
-    table.add_column("MACs", footer=short(total.macs.total), justify="right", no_wrap=True)
-    if scans:
-        table.add_column("scan MACs", footer=short(total.macs.scan), justify="right", no_wrap=True)
-    for heading, _, footer in extra:
-        table.add_column(heading, footer=footer, justify="left" if heading == "kernel" else "right")
-    for index, row in enumerate(rows):
-        x = row.output
-        cells = [
-            row.name,
-            row.blocks,
-            grid_text(x),
-            str(x.dim),
-            f"{x.tokens:,}",
-            f"{row.params:,}",
-            short(row.macs.total),
-            *([short(row.macs.scan) if row.macs.scan else "-"] if scans else []),
-            *(values[index] for _, values, _ in extra),
-        ]
-        table.add_row(*cells)
+    table.add_column("blocks", min_width=14)
+    for column in columns:
+        table.add_column(column.heading, footer=column.footer, justify=column.justify, no_wrap=True)
+    for row, *cells in zip(rows, *(column.cells for column in columns), strict=True):
+        table.add_row(row.name, Text(row.blocks), *cells)
     return table

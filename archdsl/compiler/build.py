@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from typing import Any
-
 import torch
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from archdsl.compiler.init import initialise
 from archdsl.compiler.model import Model
@@ -32,28 +26,8 @@ def compile_model(
             drawn.
         passes: what happens to the architecture before modules are built.
     """
-    where = torch.get_default_device() if device is None else torch.device(device)
-    with torch.device(where), _NoWrites() if where.type == "meta" else nullcontext():
+    with torch.device(torch.get_default_device() if device is None else device):
         model = Model(architecture, backend=backend, passes=passes)
-    if where.type != "meta":
+    if not any(p.is_meta for p in model.parameters()):
         initialise(model.placed, architecture.init)
     return model
-
-
-class _NoWrites(TorchFunctionMode):
-    """Leaves out writes into tensors without storage, which take torch seconds to prepare."""
-
-    _names = ("uniform_", "normal_", "fill_", "zero_", "copy_", "erfinv_", "mul_", "add_", "clamp_")
-    functions = frozenset(getattr(Tensor, name) for name in _names)
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """The tensor written to as it is, or what torch does."""
-        if func in self.functions and args[0].is_meta:
-            return args[0]
-        return func(*args, **(kwargs or {}))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import warnings
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,11 +76,8 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 
 def _read_pickle(path: Path) -> Checkpoint:
-    """What `torch.save` wrote: tensors, numbers, texts, collections, settings of a training script."""
     try:
-        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _error(
             "E504",

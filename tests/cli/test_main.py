@@ -22,6 +22,12 @@ def test_without_arguments_it_prints_its_help(archdsl: Any) -> None:
         assert name in done.out
 
 
+def test_a_group_without_a_command_prints_its_help(archdsl: Any) -> None:
+    done = archdsl("bench")
+    assert done.status == 0
+    assert "check" in done.out
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(archdsl: Any, name: str) -> None:
     done = archdsl(name, "--help")
@@ -42,6 +48,7 @@ def test_version(archdsl: Any) -> None:
         (["build", "hybrid", "--batch", "0"], "invalid value for '--batch'"),
         (["build", "hybrid", "--batch", "many"], "invalid value for '--batch'"),
         (["build", "hybrid", "--dtype", "int8"], "invalid value for '--dtype'"),
+        (["cost", ""], "SPEC is empty"),
         (["cost", "hybrid", "--image", "wide"], "`--image wide` is no size"),
         (["cost", "hybrid", "--image", "224x"], "`--image 224x` is no size"),
         (["cost", "hybrid", "--set", "registers"], "`--set registers` is no setting"),

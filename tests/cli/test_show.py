@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
+
 import archdsl as package
 
 
@@ -46,6 +48,16 @@ def test_cost_of_one_and_of_all(archdsl: Any, small: str) -> None:
     every = archdsl("cost", small, "--all").out
     assert "small" in every
     assert "wide" in every
+
+
+def test_narrow_terminals_keep_every_line_within_their_width(
+    archdsl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = archdsl("cost", "hybrid")
+    assert max(len(line) for line in done.out.splitlines()) <= 80
+    assert f"{package.load('hybrid').cost().params:,} parameters" in done.out
+    assert "4 x (scan + 2 x" in done.out
 
 
 def test_cost_as_json(archdsl: Any, small: str) -> None:
