@@ -1,5 +1,4 @@
 """The selective scan as an operator of torch (`archdsl::selective_scan`), and the function people call."""
-# ruff: noqa: PLR0917 (mamba_ssm's signature, and an operator's schema is flat)
 
 from __future__ import annotations
 
