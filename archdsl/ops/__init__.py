@@ -12,7 +12,19 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError, unique
-from archdsl.ops._types import Count, Flag, Kernel, Natural, Orders, Positive, Rate, Real, Width, WidthOrSame
+from archdsl.ops._types import (
+    Count,
+    Flag,
+    Kernel,
+    Natural,
+    Orders,
+    Positive,
+    Rate,
+    Ratio,
+    Real,
+    Width,
+    WidthOrSame,
+)
 
 __all__ = [
     "Count",
@@ -26,6 +38,7 @@ __all__ = [
     "PartParameter",
     "Positive",
     "Rate",
+    "Ratio",
     "Real",
     "ShapeError",
     "Width",
