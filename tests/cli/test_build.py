@@ -89,7 +89,7 @@ def test_weights_go_out_and_come_back(archdsl: Any, small: str, tmp_path: Path) 
         (["--input", "{tmp}"], "E501"),
         (["--input", "{tmp}/text.jpg"], "E507"),
         (["--weights", "{tmp}/none.safetensors"], "E501"),
-        (["--weights", "{tmp}/text.jpg"], "E50"),
+        (["--weights", "{tmp}/text.jpg"], "E502"),
         (["--out", "{tmp}/no/such/folder.safetensors"], "E508"),
         (["--out", "{tmp}"], "E508"),
         (["--input", "{tmp}/photo.jpg", "--set", "channels=1"], "E510"),
@@ -100,7 +100,7 @@ def test_weights_go_out_and_come_back(archdsl: Any, small: str, tmp_path: Path) 
 def test_mistakes_are_told_before_anything_is_built(
     archdsl: Any, small: str, photo: Path, arguments: list[str], code: str
 ) -> None:
-    (photo.parent / "text.jpg").write_text("no picture")
+    (photo.parent / "text.jpg").write_text("bad\n")
     done = archdsl("build", small, "--image", "32", *(a.format(tmp=photo.parent) for a in arguments))
     assert done.status == 2
     assert f"error[{code}" in done.err
