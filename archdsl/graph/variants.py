@@ -64,6 +64,7 @@ def plan_of(unit: Unit, name: str) -> Plan:
     first, where = found
     layers: list[tuple[t.Call, Unit]] = []
     chain = [first]
+    place = {id(first): 0}
     current = first
     while isinstance(current, t.VariantDef):
         call = unwrap(current.call)
@@ -77,15 +78,15 @@ def plan_of(unit: Unit, name: str) -> Plan:
             raise _unknown(where, callee)
         if isinstance(call, t.Call):
             layers.append((call, where))
-        for start, member in enumerate(chain):
-            if member is target[0]:
-                raise _circle(chain[start:])
+        if (start := place.get(id(target[0]))) is not None:
+            raise _circle(chain[start:])
         if len(chain) > MAX_DEPTH:
             raise mistake(
                 "E218", f"a variant leads through more than {MAX_DEPTH} others", None,
                 notes=(f"it is `{name}`",), help="call the arch itself",
             )  # fmt: skip
         current, where = target
+        place[id(current)] = len(chain)
         chain.append(current)
     given = [g for call, writer in reversed(layers) for g in _given(call, writer, current)]
     return Plan(name, current, where, tuple(given), first.name_span)
