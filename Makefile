@@ -10,7 +10,6 @@ READY  := $(VENV)/.ready
 PHOTO  := docs/images/grace_hopper.jpg
 JOBS   ?= 2
 
-export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -39,9 +38,12 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	@$(BIN)/archdsl check specs/*.arch
-	@$(BIN)/archdsl cost specs/hybrid.arch
-	@$(BIN)/archdsl build specs/mamba_r.arch --input $(PHOTO)
+	$(BIN)/archdsl check specs/*.arch
+	$(BIN)/archdsl cost specs/hybrid.arch
+	$(BIN)/archdsl build specs/mamba_r.arch --input $(PHOTO)
+
+# One thread for each of the processes that share the cores.
+test test-all: export OMP_NUM_THREADS ?= 1
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
