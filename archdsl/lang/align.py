@@ -27,43 +27,31 @@ class _Column:
 def place_rows(lines: list[Line], first: int, indent: int) -> None:
     """Gives columns to row `first` and to all that stand in a group with it."""
     rows = _group(lines, first)
-    columns = _columns(rows)
-    points = {(id(row), n): column for column in columns for row, n in column.members}
-    placed: dict[int, int] = {}  # by column
-    for column in sorted(columns, key=lambda c: (c.kind == "END", c.written)):
-        placed[id(column)] = max(
-            _column_of(row, n, indent, points, placed) + (column.wide and column.kind == "END")
-            for row, n in column.members
-        )
+    for column in sorted(_columns(rows), key=lambda c: (c.kind == "END", c.written)):
+        behind_cell = column.kind == "END"  # two blanks there, where one is enough before `=` and `{`
+        at = max(_place_until(row, n, indent) for row, n in column.members) + behind_cell
+        for row, _ in column.members:
+            row.columns.append(at)
     for row in rows:
-        row.columns = [_column_of(row, n, indent, points, placed, final=True) for n in range(len(row.tokens))]
+        _place_until(row, len(row.tokens), indent)
 
 
-def _column_of(
-    row: Line,
-    n: int,
-    indent: int,
-    points: dict[tuple[int, int], _Column],
-    placed: dict[int, int],
-    final: bool = False,
-) -> int:
-    """Where token `n` goes, behind the tokens of the row that have their place."""
-    begin = n
-    if not final:
-        begin -= 1
-    while begin > 0 and id(points.get((id(row), begin))) not in placed:
-        begin -= 1
-    at = placed[id(points[id(row), begin])] if begin > 0 else indent
-    for i in range(begin, n):
-        at += len(row.tokens[i]) + gap(row, i + 1)
-    return at
+def _place_until(row: Line, n: int, indent: int) -> int:
+    """Places the tokens before token `n` that have no column yet; where `n` itself would go."""
+    done = len(row.columns)
+    at = row.columns[-1] + len(row.tokens[done - 1]) if done else indent
+    for i in range(done, n):
+        at += gap(row, i)
+        row.columns.append(at)
+        at += len(row.tokens[i])
+    return at + (gap(row, n) if n < len(row.tokens) else 0)
 
 
 def _group(lines: list[Line], first: int) -> list[Line]:
-    """The row and those that follow it in the same body, up to a blank line or a comment."""
+    """The row and those that follow it in the same body, up to a blank line, a comment or the body's end."""
     rows = [lines[first]]
     for line in lines[first + 1 :]:
-        if line.blank or not line.tokens:
+        if line.blank or not line.tokens or line.body < rows[0].body:
             break
         if line.row and line.body == rows[0].body and line.tokens[0].type != "RBRACE":
             rows.append(line)
@@ -121,10 +109,9 @@ def _points(row: Line) -> list[int]:
         depth += (token.type in ("LPAR", "LSQB")) - (token.type in ("RPAR", "RSQB"))
         if depth or n == 0:
             continue
-        if token.type in ("EQUALS", "LBRACE") and not opened:
+        begins_value = token.type in ("EQUALS", "LBRACE") and not opened
+        if begins_value or row.tokens[n - 1].type == "END":
             opened = True
-            out.append(n)
-        elif row.tokens[n - 1].type == "END":
             out.append(n)
     return out
 

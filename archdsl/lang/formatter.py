@@ -62,7 +62,9 @@ class _Layout:
             return
         if line.row:
             self.indent = self._body_indent(line.tokens[0])
-            if not line.columns:
+            if line.tokens[0].type == "RBRACE":
+                line.columns = natural(line, self.indent)
+            elif not line.columns:
                 place_rows(self.lines, i, self.indent)
         else:
             line.columns = natural(line, self._continuation(line.tokens[0]))
@@ -85,10 +87,9 @@ class _Layout:
 
     def _comment_column(self, i: int) -> int:
         """A comment on a line of its own stands where the next line stands that has more than a comment."""
-        following = next((n for n in range(i + 1, len(self.lines)) if self.lines[n].tokens), None)
-        if following is None:
+        line = self.lines[i].next
+        if line is None:
             return 0
-        line = self.lines[following]
         first = line.tokens[0]
         if self.open and first.type in ("RPAR", "RSQB", "RBRACE"):
             return self.open[-1].inside

@@ -20,6 +20,7 @@ class Line:
         blank: whether a blank line stands before it.
         row: whether it begins a line of a body, or goes on with one.
         body: which body it stands in: the number of its opening brace, -1 for the top level.
+        next: of a comment that stands alone, the next line with more than a comment.
         columns: where each token goes, counted from 0.
         comment_column: where the comment goes.
     """
@@ -29,6 +30,7 @@ class Line:
     blank: bool = False
     row: bool = True
     body: int = -1
+    next: Line | None = None
     columns: list[int] = field(default_factory=list)
     comment_column: int = 0
 
@@ -82,6 +84,12 @@ def split_lines(tokens: list[Token]) -> list[Line]:
         lines.append(line)
     for line in lines:
         line.tokens = _needed(line.tokens)
+    following: Line | None = None
+    for line in reversed(lines):
+        if line.tokens:
+            following = line
+        else:
+            line.next = following
     return [line for line in lines if line.tokens or line.comment]
 
 

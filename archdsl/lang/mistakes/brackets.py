@@ -185,6 +185,7 @@ def _bare_header(tokens: list[Token], before: int) -> tuple[int, int] | None:
             end = -1
         elif (
             tokens[i].type in ("ARCH", "STAGE", "BLOCK")
+            and (i == 0 or tokens[i - 1].type in ("END", "LBRACE"))
             and end > i + 1
             and all(t.type != "EQUALS" for t in outside_brackets(tokens[i:end]))
         ):

@@ -10,6 +10,7 @@ from archdsl.diagnostics import Diagnostic, Source
 from archdsl.lang.limits import place
 from archdsl.lang.mistakes.foreign import foreign
 
+MAX_MISTAKES = 50
 _LOOK_ALIKES = {
     "→": ("ARROW", "->"),
     "⇒": ("ARROW", "->"),
@@ -51,7 +52,10 @@ class Lexical:
         self.told: set[int] = set()
 
     def mend(self, tokens: list[Token]) -> list[Token]:
-        """The tokens with each wrong one reported and replaced, or left out, by what was probably meant."""
+        """The tokens with each wrong one reported and replaced, or left out, by what was probably meant.
+
+        After `MAX_MISTAKES` the rest is left out.
+        """
         out: list[Token] = []
         skipped: set[int] = set()
         for begin, end, instead in foreign(tokens):
@@ -59,6 +63,8 @@ class Lexical:
             self._tell(word, "E101", f"the language has no `{word}`", "unknown statement", instead)
             skipped.update(range(begin, end))
         for i, token in enumerate(tokens):
+            if len(self.diagnostics) >= MAX_MISTAKES:
+                break
             if i in skipped or token.type == "COMMENT":
                 continue
             mended = self._mend_one(token, out, tokens[i - 1 : i], tokens[i + 1 : i + 2])

@@ -11,10 +11,9 @@ from archdsl.lang.grammar import start
 from archdsl.lang.layout import layout
 from archdsl.lang.mistakes.brackets import Brackets
 from archdsl.lang.mistakes.explain import explain
-from archdsl.lang.mistakes.lexical import Lexical
+from archdsl.lang.mistakes.lexical import MAX_MISTAKES, Lexical
 from archdsl.lang.mistakes.situation import Situation
 
-MAX_MISTAKES = 50
 _LINE_STARTS = {"END", "LBRACE", "RBRACE"}
 _OPERATORS = {"ARROW", "PLUS", "MINUS", "STAR", "SLASH", "FLOOR", "X"}
 _KEYWORDS = {"USE", "MIXER", "BLOCK", "ARCH", "STAGE"}
@@ -31,9 +30,11 @@ def mistakes(rule: str, source: Source, tokens: list[Token]) -> list[Diagnostic]
     """
     lexical = Lexical(source)
     mended = lexical.mend(tokens)
-    brackets = Brackets(source, lexical.told)
-    mended = brackets.mend(mended)
-    found = lexical.diagnostics + brackets.diagnostics
+    found = lexical.diagnostics
+    if len(found) < MAX_MISTAKES:
+        brackets = Brackets(source, lexical.told)
+        mended = brackets.mend(mended)
+        found += brackets.diagnostics
     if len(found) < MAX_MISTAKES and (mended or not found):
         recovery = _Recovery(rule, source, layout(mended, enclosed=rule != "file"), lexical.told)
         recovery.limit = MAX_MISTAKES - len(found)
