@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature, Word
 from archdsl.graph.calls import Bound, bind
 from archdsl.graph.circles import refuse_circle
-from archdsl.graph.evaluate import WINDOWS, count_of, evaluate, unknown_word, unwrap, value_of
+from archdsl.graph.evaluate import WINDOWS, count_of, evaluate, local_of, unknown_word, unwrap, value_of
 from archdsl.graph.files import Definition
 from archdsl.graph.names import Callee, at_file_level, unknown
-from archdsl.graph.node import BoundCall, Node, Origin, make_node, named
+from archdsl.graph.node import Node, make_node, named
 from archdsl.graph.operators import make_operator, shape_mistake
+from archdsl.graph.pieces import Nodes, bound_call, call_key, chain, lifted, written_name
 from archdsl.graph.places import Place, misplaced, not_a_network, refuse_kind
 from archdsl.graph.report import SpecError, mistake
 from archdsl.graph.requires import require
 from archdsl.graph.scopes import Blocks, Body, Cell, Part, Scope, Value
 from archdsl.graph.signature import Signature, of_operator, signature_of
 from archdsl.graph.site import Route, Site
-from archdsl.graph.texts import cell_text
 from archdsl.lang import tree as t
 from archdsl.ops import Op, ShapeError
-from archdsl.ops.chain import Chain
 from archdsl.ops.residual import Residual
 
 MAX_NODES = 200_000
 MAX_STEPS = 200_000
 MAX_LEVEL = 50
 """How deep definitions and combinators may stand inside each other."""
-
-Nodes = tuple[Node, ...]
 
 
 class Builder:
@@ -124,8 +120,7 @@ class Builder:
                 help="repeat less",
             )  # fmt: skip
 
-    @contextmanager
-    def _deeper(self, span: Span) -> Iterator[None]:
+    def _deeper(self, span: Span) -> None:
         self._steps += 1
         if self._level >= MAX_LEVEL:
             raise mistake(
@@ -144,16 +139,13 @@ class Builder:
                 help="repeat less",
             )
         self._level += 1
-        try:
-            yield
-        finally:
-            self._level -= 1
 
     def _sequence(
         self, expr: t.Expr, scope: Scope, x: Feature, site: Site, place: Place, given: tuple[Cell, ...] = ()
     ) -> Nodes:
         expr = unwrap(expr)
-        with self._deeper(expr.span):
+        self._deeper(expr.span)
+        try:
             match expr:
                 case t.Pipeline():
                     if place is Place.BLOCK:
@@ -162,8 +154,7 @@ class Builder:
                 case t.Repeat():
                     count = count_of(expr.count, scope)
                     return self._behind_each_other([(expr.body, scope)] * count, x, site, place)
-                case t.Name() if (local := scope.find(expr.id)) is not None:
-                    local.used = True
+                case t.Name() if (local := local_of(expr, scope)) is not None:
                     nodes = self._value(value_of(local), expr, scope, x, site, place)
                     return (named(nodes[0], expr.id),) if len(nodes) == 1 else nodes
                 case t.Name() | t.Call():
@@ -174,6 +165,8 @@ class Builder:
                     if isinstance(expr, t.Call) and (name.id == WINDOWS or isinstance(callee, Cell)):
                         raise not_a_network(Word(name.id), name, scope)
             return self._value(evaluate(expr, scope), expr, scope, x, site, place)
+        finally:
+            self._level -= 1
 
     def _behind_each_other(
         self, parts: Sequence[tuple[t.Expr, Scope]], x: Feature, site: Site, place: Place
@@ -216,12 +209,12 @@ class Builder:
             refuse_circle(callee, call, scope)
             try:
                 bound = bind(callee, signature, call, scope, site, given)
-                key = (callee, *map(_key, bound.items()), x, site)
+                key = (callee, *map(call_key, bound.items()), x, site)
                 return self._remembered(
                     key, lambda: self._opened(callee, signature, bound, call, scope, x, site), call.span
                 )
             except SpecError as error:
-                raise _lifted(error, callee, call, scope) from None
+                raise lifted(error, callee, call, scope) from None
         bound = bind(callee, signature, call, scope, site, given)
         return self._operator(callee, signature, bound, call, x, site)
 
@@ -242,7 +235,7 @@ class Builder:
         else:
             place = Place.BLOCK if definition.is_block else Place.PIPELINE
             nodes = self._sequence(body, inside, x, site, place)
-        made = _bound_call(signature, bound, call.span)
+        made = bound_call(signature, bound, call.span)
         if len(nodes) == 1 and not isinstance(body, tuple):
             node = nodes[0]
             return (replace(node, name=definition.name, calls=(made, *node.calls), span=call.span),)
@@ -319,7 +312,7 @@ class Builder:
             node = make_node(op, x, builds)
         except ShapeError as error:
             raise site.told(shape_mistake(error, bound, call.span)) from None
-        made = _bound_call(signature, bound, call.span)
+        made = bound_call(signature, bound, call.span)
         return (replace(node, calls=(made,), share=share, span=call.span),)
 
     def _part(self, cell: Cell, parameter: str, site: Site, routed: str) -> Callable[[Feature], Node]:
@@ -330,57 +323,7 @@ class Builder:
             expr, scope = cell.text()
             nodes = self._sequence(expr, scope, x, inside, Place.PIPELINE)
             if len(nodes) != 1:
-                return chain(nodes, x, parameter if cell.origin != "given" else _written_name(expr))
+                return chain(nodes, x, parameter if cell.origin != "given" else written_name(expr))
             return nodes[0] if cell.origin == "given" else named(nodes[0], parameter)
 
         return build
-
-
-def chain(nodes: Nodes, x: Feature, name: str) -> Node:
-    """Nodes behind each other as one node without a call of its own."""
-    return Node(Chain(), name, x, nodes[-1].output if nodes else x, nodes)
-
-
-def _written_name(expr: t.Expr) -> str:
-    expr = unwrap(expr)
-    while isinstance(expr, t.Index | t.Repeat):
-        expr = unwrap(expr.base if isinstance(expr, t.Index) else expr.body)
-    if isinstance(expr, t.Name):
-        return expr.id
-    return expr.callee.id if isinstance(expr, t.Call) else "chain"
-
-
-def _bound_call(signature: Signature, bound: Bound, span: Span) -> BoundCall:
-    values: list[tuple[str, str, Origin]] = []
-    for formal in signature.formals:
-        cell = bound.get(formal.name)
-        if cell is not None:
-            values.append((formal.name, cell_text(cell), Origin(cell.origin, cell.span)))
-        elif not formal.variadic:
-            values.append((formal.name, formal.shown, Origin("default")))
-    return BoundCall(signature.name, tuple(values), span)
-
-
-def _key(item: tuple[str, Cell]) -> object:
-    """What decides whether two calls of a definition build the same."""
-    name, cell = item
-    value = value_of(cell)
-    if isinstance(value, Part) and isinstance(value.expr, t.Name) and not value.given:
-        callee = at_file_level(value.scope, value.expr.id)
-        return name, cell.origin, callee, value.scope.open
-    return name, cell.origin, type(value), value
-
-
-def _lifted(error: SpecError, definition: Definition, call: t.Name | t.Call, scope: Scope) -> SpecError:
-    """A mistake in the shipped library's text, told at the call that led there."""
-    library = definition.unit
-    if not library.library or scope.units[0] is library:
-        return error
-    out: list[Diagnostic] = []
-    for d in error.diagnostics:
-        if d.span is not None and d.span.source is library.source:
-            note = f"in `{definition.name}`, {d.span.source.name.rsplit('/')[-1]}:{d.span.line}"
-            out.append(replace(d, span=call.span, notes=(*d.notes, note)))
-        else:
-            out.append(d)
-    return SpecError(*out)

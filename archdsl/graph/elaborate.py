@@ -10,11 +10,12 @@ from fractions import Fraction
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage, Values
-from archdsl.graph.build import Builder, Nodes, chain
+from archdsl.graph.build import Builder
 from archdsl.graph.evaluate import value_of
 from archdsl.graph.frames import ARCH_SLOTS, STAGE_SLOTS, Frame, constant, frame_of
 from archdsl.graph.node import Node, Origin, total_params
 from archdsl.graph.overrides import apply, untaken
+from archdsl.graph.pieces import Nodes, chain
 from archdsl.graph.recipes import DEFAULT_INIT
 from archdsl.graph.report import Report, SpecError, mistake
 from archdsl.graph.requires import require
@@ -96,7 +97,7 @@ def _untaken(frame: Frame, wanted: dict[str, set[str]], taken: Taken, *, failed:
             unsure = failed and not (stage and owner in wanted)
             if unsure and possible is None:
                 possible = parameters_in_sight(frame.scope) | names_in(frame.plan.arch)
-            if cell.used or (unsure and possible is not None and cell.name in possible):
+            if cell.used or cell.name in near or (unsure and possible is not None and cell.name in possible):
                 taken.taken.add(place)
             else:
                 found = untaken(cell, owner, stage, near, parameters)

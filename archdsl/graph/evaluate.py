@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from archdsl.diagnostics import Span
 from archdsl.features import Word
 from archdsl.graph.arithmetic import FUNCTIONS, arithmetic, bounded, compare, whole
 from archdsl.graph.names import at_file_level, callee_of, unknown
 from archdsl.graph.report import SpecError, mistake
 from archdsl.graph.scopes import Blocks, Cell, Part, Scope, Unset, Value
+from archdsl.graph.sequences import MAX_BLOCKS, element, elements, joined, repeated
 from archdsl.lang import tree as t
 from archdsl.ops._types import SAME, describe
 
-MAX_BLOCKS = 10_000
 MAX_NESTING = 100
 WINDOWS = "windows"
 """The word that cuts a whole stage: `within = windows(14)`."""
@@ -121,12 +120,24 @@ def evaluate(expr: t.Expr, scope: Scope, depth: int = 0) -> Value:
             )
 
 
-def _name(expr: t.Name, scope: Scope, depth: int) -> Value:
+def local_of(expr: t.Name, scope: Scope) -> Cell | None:
+    """The local that a name means, if it means one; it counts as used.
+
+    Raises:
+        SpecError: E201 for a slot's default where the slot is set on a line below.
+    """
     local = scope.find(expr.id)
+    if local is None:
+        return None
+    if local.kind == "predefined" and scope.below(expr.id) is not None:
+        raise unknown(scope, expr.id, expr.span)
+    local.used = True
+    return local
+
+
+def _name(expr: t.Name, scope: Scope, depth: int) -> Value:
+    local = local_of(expr, scope)
     if local is not None:
-        if local.kind == "predefined" and scope.below(expr.id) is not None:
-            raise unknown(scope, expr.id, expr.span)
-        local.used = True
         return value_of(local, depth)
     found = at_file_level(scope, expr.id, expr.span)
     if isinstance(found, Cell):
@@ -234,29 +245,7 @@ def count_of(expr: t.Expr, scope: Scope, depth: int = 0) -> int:
 
 def _repeat(expr: t.Repeat, scope: Scope, depth: int) -> Value:
     count = count_of(expr.count, scope, depth)
-    blocks = _networks(_operand(expr.body, scope, depth), expr.body, "x")
-    _limit(count * len(blocks.parts), expr.count.span)
-    return Blocks(blocks.parts * count, blocks.joined)
-
-
-def _limit(count: int, span: Span) -> None:
-    if count > MAX_BLOCKS:
-        raise mistake(
-            "E218", "too many blocks", span, f"{count:,} in all", help=f"have at most {MAX_BLOCKS:,}"
-        )
-
-
-def _networks(value: Value, expr: t.Expr, operator: str) -> Blocks:
-    """What `x` repeats and `+` joins."""
-    if isinstance(value, Blocks):
-        return value
-    if isinstance(value, Part):
-        return Blocks((value,))
-    if value is None:
-        return Blocks(())
-    need = "repeats networks" if operator == "x" else "joins blocks, or adds numbers, never both"
-    step = "to multiply numbers, write `*`" if operator == "x" else "to repeat blocks, write `n x part`"
-    raise mistake("E215", f"`{operator}` {need}", expr.span, f"found {describe(value)}", help=step)
+    return repeated(count, _operand(expr.body, scope, depth), expr)
 
 
 def _operand(expr: t.Expr, scope: Scope, depth: int) -> Value:
@@ -279,9 +268,7 @@ def _sum_or_product(expr: t.Binary, scope: Scope, depth: int) -> Value:
         right = _operand(node.right, scope, depth)
         networks = isinstance(value, Part | Blocks) or isinstance(right, Part | Blocks)
         if node.operator == "+" and networks:
-            a, b = _networks(value, node.left, "+"), _networks(right, node.right, "+")
-            _limit(len(a.parts) + len(b.parts), node.span)
-            value = Blocks(a.parts + b.parts, True)
+            value = joined(value, right, node)
         else:
             value = arithmetic(node.operator, value, right, node.left.span, node.right.span)
     return value
@@ -295,28 +282,14 @@ def _element(expr: t.Index | t.Slice, scope: Scope, depth: int) -> Value:
         base = unwrap(base.base)
     value = _operand(base, scope, depth)
     for node in reversed(spine):
-        if not isinstance(value, tuple):
-            raise mistake(
-                "E215", "only lists have elements", node.base.span, f"this is {describe(value)}",
-                help="leave the index out",
-            )  # fmt: skip
         if isinstance(node, t.Index):
             at = whole(_operand(node.index, scope, depth), node.index.span)
-            if not -len(value) <= at < len(value):
-                raise mistake(
-                    "E215", "the list has no such element", node.index.span,
-                    f"{at} in a list of {len(value)}", help=_bounds(len(value)),
-                )  # fmt: skip
-            value = value[at]
+            value = element(value, at, node.base.span, node.index.span)
         else:
             start = whole(_operand(node.start, scope, depth), node.start.span)
             stop = whole(_operand(node.stop, scope, depth), node.stop.span)
-            value = value[start:stop]
+            value = elements(value, node.base.span)[start:stop]
     return value
-
-
-def _bounds(length: int) -> str:
-    return f"elements go from 0 to {length - 1}, or from -{length} to -1" if length else "the list is empty"
 
 
 def _logic(expr: t.Logic, scope: Scope, depth: int) -> Value:

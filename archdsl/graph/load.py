@@ -10,13 +10,14 @@ from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, did_you_mea
 from archdsl.features import Feature
 from archdsl.graph import library
 from archdsl.graph.architecture import Architecture
-from archdsl.graph.build import Builder, chain
+from archdsl.graph.build import Builder
 from archdsl.graph.elaborate import Taken, elaborate
 from archdsl.graph.evaluate import value_of
 from archdsl.graph.files import Unit, load_file, load_text
 from archdsl.graph.frames import constant
 from archdsl.graph.node import Node
 from archdsl.graph.outside import given_from_outside, value_expr
+from archdsl.graph.pieces import chain
 from archdsl.graph.report import Report, SpecError
 from archdsl.graph.scopes import AMBIENT, Body, Cell, Scope
 from archdsl.graph.site import Site

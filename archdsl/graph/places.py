@@ -64,5 +64,5 @@ def not_a_network(value: Value, expr: t.Expr, scope: Scope) -> SpecError:
             "E216", "`+` joins blocks of a stage", at.span, "parts of a pipeline are expected",
             help="join parts of a pipeline with `->`",
         )  # fmt: skip
-    step = "for no part at all write `none`" if value is False else ""
+    step = "for no part at all write `none`" if value is False else "put a mixer, a block or an operator here"
     return mistake("E205", "expected a network", at.span, f"found {describe(value)}", help=step)

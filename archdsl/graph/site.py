@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from archdsl.diagnostics import Diagnostic
+from archdsl.graph.evaluate import value_of
 from archdsl.graph.report import SpecError
 from archdsl.graph.scopes import Body, Cell
 
@@ -61,6 +62,8 @@ class Site:
             cell = body.names.get(name)
             if cell is not None and (cell.kind in ("setting", "parameter") or name in _PREDEFINED):
                 cell.used = True
+                if cell.kind == "parameter":
+                    return Cell(name, "parameter", "arch", cell.expr, cell.scope, value=value_of(cell))
                 return cell
         return None
 

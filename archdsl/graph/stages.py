@@ -8,11 +8,12 @@ from fractions import Fraction
 
 from archdsl.features import Feature
 from archdsl.graph.architecture import Stage, Values
-from archdsl.graph.build import Builder, chain
+from archdsl.graph.build import Builder
 from archdsl.graph.evaluate import value_of
 from archdsl.graph.frames import Frame, StageFrame, constant
 from archdsl.graph.node import Node, Origin
 from archdsl.graph.operators import place, shape_mistake
+from archdsl.graph.pieces import chain
 from archdsl.graph.places import not_a_network
 from archdsl.graph.report import Report, SpecError, mistake
 from archdsl.graph.requires import require
