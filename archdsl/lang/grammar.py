@@ -46,28 +46,18 @@ def grammar() -> Lark:
     """The parser of `.arch` files (`file`) and of single values (`value`).
 
     Lark needs some 70 ms to build its tables from the grammar, so they are kept in the user's cache folder.
+    Tables that another process is just writing, or that are broken, are built anew.
     """
     folder = private_cache()
-    if folder is None:
-        return build(None)
-    tables = folder / f"grammar-{_key()}"
-    if tables.exists():
-        return build(tables)
-    unfinished = tables.with_suffix(f".{os.getpid()}")
-    parser = build(unfinished)
-    try:
-        unfinished.replace(tables)
-    except OSError:  # another process was first, or the disk is full: the tables are in memory anyway
-        unfinished.unlink(missing_ok=True)
-    return parser
+    return build(folder / f"grammar-{_key()}" if folder else None)
 
 
-def build(tables: Path | None, *, strict: bool = False) -> Lark:
+def build(tables: Path | None, *, debug: bool = False) -> Lark:
     """The parser, from the tables in a file where it exists, else from the grammar (and then written there).
 
     Args:
         tables: a file only the user can write to, because Lark unpickles it; None to use none.
-        strict: refuse a grammar with conflicts or with terminals that collide.
+        debug: tell conflicts of the grammar to Lark's logger.
     """
     return Lark.open_from_package(
         "archdsl.grammars",
@@ -79,7 +69,7 @@ def build(tables: Path | None, *, strict: bool = False) -> Lark:
         keep_all_tokens=True,
         maybe_placeholders=False,
         transformer=BUILD,
-        strict=strict,
+        debug=debug,
         cache=str(tables) if tables else False,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Severity, Source, Span
@@ -73,6 +73,7 @@ def test_control_characters_are_shown_and_not_sent() -> None:
     text.encode("utf-8")
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=300),
     st.tuples(st.integers(1, 8), st.integers(1, 300), st.integers(0, 3), st.integers(1, 300)),

@@ -87,7 +87,7 @@ def bare(node: object) -> object:
     return node
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(EXPRESSIONS)
 def test_any_value_as_text_is_that_value(value: t.Expr) -> None:
     text = to_text(t.Parens(NOWHERE, value))
@@ -97,6 +97,7 @@ def test_any_value_as_text_is_that_value(value: t.Expr) -> None:
     assert parse_expression(Source("", to_text(again))) == again
 
 
+@settings(deadline=None)
 @given(st.fractions(min_value=-(10**9), max_value=10**9))
 def test_numbers_made_by_a_program(value: Fraction) -> None:
     made = to_text(t.Number(NOWHERE, value, ""))
@@ -181,7 +182,7 @@ def remarks(text: str) -> list[str]:
     return [token.rstrip() for token in start("file", text)[1] if token.type == "COMMENT"]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(scattered())
 def test_the_formatter_keeps_the_tree_and_the_comments_and_settles(text: str) -> None:
     once = format_source(Source("f", text))
@@ -193,7 +194,7 @@ def test_the_formatter_keeps_the_tree_and_the_comments_and_settles(text: str) ->
     assert once == "" or (once.endswith("\n") and not once.startswith("\n"))
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(scattered())
 def test_spans_lie_in_one_another_and_begin_where_their_text_begins(text: str) -> None:
     file = parse(Source("f", text))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from lark import Token
 from lark.exceptions import UnexpectedToken
 from lark.parsers.lalr_interactive_parser import InteractiveParser
@@ -128,8 +130,10 @@ class _Recovery:
             return False
         if self.tokens[end - 1].type in _OPERATORS:
             return following[1:] != ["EQUALS"]
-        line = {t.type for t in self.tokens[self.line : end]}
-        return self.tokens[self.line].type in _HEADERS and not line & {"EQUALS", "LBRACE"}
+        if self.tokens[self.line].type not in _HEADERS:
+            return False
+        header = {t.type for t in takewhile(lambda t: t.type != "END", self.tokens[self.line : end])}
+        return not header & {"EQUALS", "LBRACE"}
 
     def _next_line(self, i: int) -> int:
         self.line = i

@@ -38,6 +38,10 @@ def missing_value(s: Situation) -> Diagnostic | None:
             )
     if token.type not in {"END", "$END", "COMMA", *CLOSERS, "RBRACE"} or "NUMBER" not in s.accepts:
         return None
+    if before.type == "REQUIRE":
+        return s.tell(
+            "`require` needs a condition", "expected a condition behind it", "write `require a == b`"
+        )
     if before.type == "RESIDUAL":
         return s.tell(
             "`residual` has nothing to add",
@@ -132,6 +136,10 @@ def adjacent(s: Situation) -> Diagnostic | None:
             "`,` is missing",
             f"found {found_text(token)}, expected {_listed(s)}",
             f"write `,` before `{token}`",
+        )
+    if s.line[0].type == "REQUIRE" and token.type == "STRING":
+        return s.tell(
+            "`,` is missing", f"found {found_text(token)}, expected `,`", f"write `,` before {token}"
         )
     if before.type == "NUMBER" and token.type in ("NAME", "LPAR"):
         return s.tell(
