@@ -74,7 +74,11 @@ class Model(nn.Module):
         return self._last.dim
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, classes) of images (B, channels, H, W); the tokens (B, T, C) where there is no head."""
+        """Logits (B, classes) of images (B, channels, H, W); the tokens (B, T, C) where there is no head.
+
+        Raises:
+            ValueError: for a tensor that holds no such images.
+        """
         return self._through_head(self._trunk(images))
 
     def forward_features(self, images: Tensor) -> Tensor:
@@ -193,8 +197,22 @@ class Model(nn.Module):
     def _last(self) -> Feature:
         return self.architecture.stages[-1].feature
 
+    def _entering(self, images: Tensor) -> Stream:
+        """Images (B, channels, H, W) as a stream.
+
+        Raises:
+            ValueError: for another number of dimensions or of channels.
+        """
+        channels = self.architecture.channels
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise ValueError(
+                f"{self.architecture.name} takes images (batch, {channels}, height, width), "
+                f"not a tensor of shape {tuple(images.shape)}"
+            )
+        return from_map(images)
+
     def _trunk(self, images: Tensor) -> Stream:
-        s = run(self.stem, from_map(images))
+        s = run(self.stem, self._entering(images))
         for stage in self.stages.values():
             s = run(stage, s)
         return s
@@ -203,7 +221,7 @@ class Model(nn.Module):
         self, images: Tensor, taken: frozenset[int], stop_early: bool
     ) -> tuple[Stream, dict[int, Stream]]:
         """The stream at the end, and behind every place in `taken`."""
-        s = run(self.stem, from_map(images))
+        s = run(self.stem, self._entering(images))
         last = max(taken, default=-1) if stop_early else None
         stages = [stage for stage in self.stages.values() if isinstance(stage, StageModule)]
         if per_block(self.architecture):

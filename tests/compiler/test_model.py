@@ -267,3 +267,9 @@ def test_an_architecture_is_complete() -> None:
     assert archdsl.build(architecture, device="meta").architecture is architecture
     with pytest.raises(TypeError, match="complete"):
         archdsl.build(architecture, depth=3)
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 96), (1, 1, 64, 96), (1, 64, 96, 3)])
+def test_tensors_that_hold_no_images(mamba_r: archdsl.Model, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"mamba_r takes images \(batch, 3, height, width\)"):
+        mamba_r(torch.zeros(shape))
