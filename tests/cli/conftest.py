@@ -43,8 +43,9 @@ Command = Callable[..., Done]
 
 
 @pytest.fixture
-def archdsl(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs `archdsl` with the arguments given."""
+def archdsl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs `archdsl` with the arguments given, its output a pipe of no set width (xdist sets one)."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def command(*arguments: object) -> Done:
         status = run([str(a) for a in arguments])
