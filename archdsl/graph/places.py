@@ -13,6 +13,7 @@ from archdsl.graph.report import SpecError, mistake
 from archdsl.graph.scopes import Blocks, Scope, Value
 from archdsl.lang import tree as t
 from archdsl.ops._types import describe
+from archdsl.ops.residual import Residual
 
 
 class Place(Enum):
@@ -24,7 +25,7 @@ class Place(Enum):
 
 
 def refuse_kind(callee: Callee, call: t.Name | t.Call, place: Place) -> None:
-    """E216 for a block in a pipeline, and for anything else in `blocks`."""
+    """E216 for a block in a pipeline, and for anything but blocks and `residual(...)` in `blocks`."""
     name = call if isinstance(call, t.Name) else call.callee
     block = isinstance(callee, Definition) and callee.is_block
     if block and place is Place.PIPELINE:
@@ -33,7 +34,7 @@ def refuse_kind(callee: Callee, call: t.Name | t.Call, place: Place) -> None:
             "expected a mixer or an operator",
             help="blocks stand in `blocks = ...` of a stage, or on a line of their own in a block",
         )  # fmt: skip
-    if not block and place is Place.BLOCK:
+    if not block and callee is not Residual and place is Place.BLOCK:
         what = "a mixer" if isinstance(callee, Definition) else "an operator"
         raise misplaced(what, name.span, name.id)
 

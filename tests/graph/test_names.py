@@ -205,3 +205,11 @@ class TestValues:
         node = instantiate("scan", MAP).parts[0].parts[1]
         assert [c.callee for c in node.calls] == ["mamba", "gated"]
         assert values(node, 1)["expand"] == ("2", "given")
+
+
+def test_a_residual_is_a_block_wherever_blocks_stand(write: Write) -> None:
+    lines = spec("blocks = 2 x b", before="block b { residual linear -> gelu -> linear }")
+    value = spec("blocks = 2 x b", before="block b = residual(linear -> gelu -> linear)")
+    bare = spec("blocks = 2 x residual(linear -> gelu -> linear)")
+    digests = {archdsl.load(write(text)).digest() for text in (lines, value, bare)}
+    assert len(digests) == 1
