@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from archdsl.compiler.feature_info import FeatureInfo, feature_points, per_block, take_indices
 from archdsl.compiler.heads import last, leading_norm, run_head, with_classes
 from archdsl.compiler.init import initialise
-from archdsl.compiler.modules import Placed, attribute, place
+from archdsl.compiler.modules import attribute, place
 from archdsl.compiler.passes import PASSES, Pass, run_passes
 from archdsl.compiler.stage import StageModule
 from archdsl.features import Feature
@@ -46,8 +46,7 @@ class Model(nn.Module):
         self.architecture = architecture
         self.passes = passes
         plan = run_passes(architecture, passes)
-        shared: dict[str, Placed] = {}
-        self.placed = {path: place(node, shared) for path, node in plan.top()}
+        self.placed = {path: place(node) for path, node in plan.top()}
         self.stem = self.placed["stem"].module
         self.stages = nn.ModuleDict()
         for stage in plan.stages:

@@ -49,7 +49,7 @@ def place(node: Node, shared: dict[str, Placed] | None = None) -> Placed:
 
     Args:
         node: from the checked graph.
-        shared: what was built for shared nodes so far, by key; give one mapping for a whole architecture.
+        shared: what was built for shared nodes so far, by key; one mapping for each top node.
     """
     shared = {} if shared is None else shared
     if node.share and node.share in shared:

@@ -18,7 +18,7 @@ class CostRow:
 
     Args:
         path: of the part: `stem`, `stages.s1.blocks.0`, ..., or the name of a stage.
-        params: trainable parameters; weights that several parts share count where they stand first.
+        params: trainable parameters; weights that several parts of a block share count once.
         macs: multiply-accumulates by class.
         activation_bytes: see `Cost`.
     """
@@ -68,13 +68,11 @@ class Subtotals:
     """
 
     known: dict[int, _Subtotal] = field(default_factory=dict)
-    counted: set[str] = field(default_factory=set)
 
     def row(self, path: str, node: Node) -> CostRow:
-        """The cost of a node; shared weights that an earlier call has counted are free."""
+        """The cost of a top node; weights that are shared inside it count once."""
         total = self._of(node)
-        params = total.params + sum(n for key, n in total.shared.items() if key not in self.counted)
-        self.counted.update(total.shared)
+        params = total.params + sum(total.shared.values())
         return CostRow(path, params, total.macs, total.activation_bytes)
 
     def _of(self, node: Node) -> _Subtotal:

@@ -37,6 +37,7 @@ def to_networkx(architecture: Architecture) -> networkx.DiGraph[str]:
     at = IMAGE
     for path, node in architecture.top():
         flow.stage = path.split(".")[1] if path.startswith("stages.") else path
+        flow.shared.clear()
         at = flow.through(path, node, at)
     return flow.graph
 
@@ -45,13 +46,13 @@ class _Flow:
     def __init__(self, graph: networkx.DiGraph[str]) -> None:
         self.graph = graph
         self.stage = ""
-        self._shared: set[str] = set()
+        self.shared: set[str] = set()
 
     def through(self, path: str, node: Node, source: str, counted: bool = False) -> str:
         """Adds a node and its parts behind `source`; returns the id of what it returns."""
         if node.share:
-            counted = counted or node.share in self._shared
-            self._shared.add(node.share)
+            counted = counted or node.share in self.shared
+            self.shared.add(node.share)
         names = node.names()
         if node.op.name in SEQUENTIAL:
             for name, part in zip(names, node.parts, strict=True):

@@ -48,7 +48,7 @@ class Node:
         input, output: shapes for one image (or one window, see `Feature.windows`).
         parts: what stands inside, in order of use; the elements of the chain for a sequence.
         calls: the calls that led here, outermost first (`mamba`, `gated`); empty where nobody called by name.
-        share: nodes of one architecture with the same key have one set of weights (`shared`); '' for none.
+        share: nodes of one top node with the same key have one set of weights (`shared`); '' for none.
         span: the text it comes from.
     """
 
@@ -113,15 +113,20 @@ def own_macs(node: Node) -> Macs:
 
 
 def total_params(nodes: Sequence[Node], seen: set[str] | None = None) -> int:
-    """Parameters of nodes and all that stands inside them; shared weights count once."""
-    seen = set() if seen is None else seen
+    """Parameters of nodes and all that stands inside them; weights shared inside one of the nodes count once.
+
+    Args:
+        nodes: top nodes of an architecture.
+        seen: keys of shared weights counted already, for the parts of one top node.
+    """
     total = 0
     for node in nodes:
+        counted = set() if seen is None else seen
         if node.share:
-            if node.share in seen:
+            if node.share in counted:
                 continue
-            seen.add(node.share)
-        total += own_params(node) + total_params(node.parts, seen)
+            counted.add(node.share)
+        total += own_params(node) + total_params(node.parts, counted)
     return total
 
 

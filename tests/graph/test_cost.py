@@ -77,13 +77,13 @@ def test_windows_count_in_macs_and_activations() -> None:
     assert row.params == 8 * 16 + 16
 
 
-def test_shared_weights_count_once_where_they_stand_first() -> None:
+def test_shared_weights_count_once_in_a_top_node() -> None:
     shared = replace(_linear(8), share="a")
     first = make_node(Chain(), X, [lambda _: shared, lambda _: shared])
     costs = cost(_architecture(first, (shared, _linear(8))))
     one = 8 * 8 + 8
-    assert [r.params for r in costs.rows] == [one, 0, one]
-    assert costs.params == 2 * one
+    assert [r.params for r in costs.rows] == [one, one, one]
+    assert costs.params == 3 * one
     assert costs.macs.linear == 4 * 6 * 8 * 8
 
 

@@ -167,6 +167,7 @@ class TestStages:
         assert len(set(keys)) == 2
         one = total_params([next(n for n in stage.blocks[0].walk() if n.op.name == "shared")])
         assert one == 16 * 4 + 16
+        assert total_params(stage.blocks) == 2 * total_params(stage.blocks[:1])
 
     def test_required_parameters(self, write: Write) -> None:
         text = small().replace("dim = 16", "dim")
