@@ -69,7 +69,7 @@ def load(
 def _resolve(source: str | Path, arch: str | None) -> tuple[Unit, str]:
     """The file and the architecture that are meant."""
     text = str(source)
-    if isinstance(source, Path) or text.endswith(".arch") or Path(text).exists():
+    if isinstance(source, Path) or text.endswith(".arch") or _is_file(text):
         unit = load_file(source)
         return unit, _choose(unit, arch, Path(text).stem)
     path = library.file_of(text)
@@ -86,6 +86,13 @@ def _resolve(source: str | Path, arch: str | None) -> tuple[Unit, str]:
         )
     unit = load_file(path)
     return unit, _choose(unit, arch or text, text)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # longer than a path can be
+        return False
 
 
 def _choose(unit: Unit, arch: str | None, stem: str) -> str:

@@ -49,6 +49,12 @@ class TestWhichArch:
         assert archdsl.load(str(path), "b").name == "b"
         assert archdsl.load(write(small(name="b") + small(name="c"))).name == "b"
 
+    def test_a_folder_named_like_an_arch(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "mamba_r").mkdir()
+        monkeypatch.chdir(tmp_path)
+        assert archdsl.load("mamba_r").name == "mamba_r"
+        assert refused("x" * 10_000) == ["E509"]
+
     def test_unknown(self, write: Write, tmp_path: Path) -> None:
         assert refused("mamba_r_tini") == ["E509"]
         assert refused(write(small()), "b") == ["E509"]
