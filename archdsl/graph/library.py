@@ -34,6 +34,6 @@ def index() -> dict[str, Path]:
 def file_of(arch: str) -> Path | None:
     """The shipped file that defines an architecture, or None."""
     named = folder() / f"{arch}.arch"
-    if named.is_file() and arch in _ARCH.findall(named.read_text(encoding="utf-8")):
+    if named in shipped() and arch in _ARCH.findall(named.read_text(encoding="utf-8")):
         return named
     return index().get(arch)

@@ -238,8 +238,10 @@ def test_a_text_without_a_file(tmp_path: Path) -> None:
 
 def test_speed(capsys: pytest.CaptureFixture[str]) -> None:
     spec = Path(__file__).parents[2] / "specs" / "mamba_r.arch"
-    archdsl.check(spec)
-    start = time.perf_counter()
-    archdsl.check(spec)
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        archdsl.check(spec)
+        seconds.append(time.perf_counter() - start)
     with capsys.disabled():
-        print(f"\ncheck of {spec.name}: {1000 * (time.perf_counter() - start):.1f} ms")
+        print(f"\ncheck of {spec.name}: {1000 * min(seconds):.1f} ms")
