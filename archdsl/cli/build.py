@@ -250,7 +250,7 @@ def _print(r: _Result) -> None:
     from rich.markup import escape
 
     from archdsl.cli.tables import NARROW, Column, console, stage_table
-    from archdsl.graph.summary import UNITS, size_text, stage_rows
+    from archdsl.graph.views.summary import UNITS, size_text, stage_rows
 
     a, seen = r.architecture, r.seen
     total = a.cost()

@@ -45,7 +45,7 @@ def _print(costs: list[tuple[Architecture, Cost]]) -> None:
     from rich.table import Table
 
     from archdsl.cli.tables import console, stage_table
-    from archdsl.graph.summary import UNITS, short, size_text, stage_rows
+    from archdsl.graph.views.summary import UNITS, short, size_text, stage_rows
 
     out = console()
     if len(costs) == 1:

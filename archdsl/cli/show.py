@@ -11,10 +11,10 @@ import typer
 from archdsl.cli.specs import Arch, Classes, Image, Override, Spec, load_spec
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage, Values
-from archdsl.graph.folding import Run, fold
 from archdsl.graph.node import BoundCall, Node, Origin
-from archdsl.graph.source import value_text
-from archdsl.graph.summary import grid_text
+from archdsl.graph.views.folding import Run, fold
+from archdsl.graph.views.source import value_text
+from archdsl.graph.views.summary import grid_text
 
 if TYPE_CHECKING:
     from rich.tree import Tree

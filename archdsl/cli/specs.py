@@ -78,7 +78,7 @@ def arches_of(spec: str) -> tuple[str, ...]:
     Raises:
         DiagnosticError: where there is no such file or shipped name.
     """
-    from archdsl.graph.files import load_file
+    from archdsl.graph.elaboration.files import load_file
     from archdsl.graph.library import file_of, index
 
     source = source_of(spec)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from archdsl.cli.report import coloured
 from archdsl.graph.cost import Cost
-from archdsl.graph.summary import StageRow, grid_text, short
+from archdsl.graph.views.summary import StageRow, grid_text, short
 
 PIPE_WIDTH = 160
 """Columns where the output is no terminal."""

@@ -101,24 +101,24 @@ class Architecture:
 
     def summary(self) -> str:
         """A table of the stages as plain text."""
-        from archdsl.graph.summary import summary
+        from archdsl.graph.views.summary import summary
 
         return summary(self)
 
     def to_source(self) -> str:
         """The canonical `.arch` text: primitives only, every value written out; same digest when loaded."""
-        from archdsl.graph.source import to_source
+        from archdsl.graph.views.source import to_source
 
         return to_source(self)
 
     def to_networkx(self) -> networkx.DiGraph[str]:
-        """The flow of data, operators as nodes; see `archdsl.graph.digraph`. Imports networkx."""
-        from archdsl.graph.digraph import to_networkx
+        """The flow of data, operators as nodes; see `archdsl.graph.views.digraph`. Imports networkx."""
+        from archdsl.graph.views.digraph import to_networkx
 
         return to_networkx(self)
 
     def to_svg(self) -> str:
         """A picture of the stages as SVG."""
-        from archdsl.graph.picture import to_svg
+        from archdsl.graph.views.picture import to_svg
 
         return to_svg(self)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from archdsl.diagnostics import Diagnostic
-from archdsl.graph.build import Builder
-from archdsl.graph.elaborate import Taken, elaborate
-from archdsl.graph.files import Unit, load_file
-from archdsl.graph.report import Report
-from archdsl.graph.static import check_arch_lets, check_definitions
-from archdsl.graph.variants import plan_of
+from archdsl.graph.elaboration.build import Builder
+from archdsl.graph.elaboration.elaborate import Taken, elaborate
+from archdsl.graph.elaboration.files import Unit, load_file
+from archdsl.graph.elaboration.report import Report
+from archdsl.graph.elaboration.static import check_arch_lets, check_definitions
+from archdsl.graph.elaboration.variants import plan_of
 from archdsl.lang import tree as t
 
 

@@ -10,18 +10,18 @@ from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, did_you_mea
 from archdsl.features import Feature
 from archdsl.graph import library
 from archdsl.graph.architecture import Architecture
-from archdsl.graph.build import Builder
-from archdsl.graph.elaborate import Taken, elaborate
-from archdsl.graph.evaluate import value_of
-from archdsl.graph.files import Unit, load_file, load_text
-from archdsl.graph.frames import constant
+from archdsl.graph.elaboration.build import Builder
+from archdsl.graph.elaboration.elaborate import Taken, elaborate
+from archdsl.graph.elaboration.evaluate import value_of
+from archdsl.graph.elaboration.files import Unit, load_file, load_text
+from archdsl.graph.elaboration.frames import constant
+from archdsl.graph.elaboration.outside import given_from_outside, value_expr
+from archdsl.graph.elaboration.pieces import chain
+from archdsl.graph.elaboration.report import Report, SpecError
+from archdsl.graph.elaboration.scopes import AMBIENT, Body, Cell, Scope
+from archdsl.graph.elaboration.site import Site
+from archdsl.graph.elaboration.variants import Plan, plan_of
 from archdsl.graph.node import Node
-from archdsl.graph.outside import given_from_outside, value_expr
-from archdsl.graph.pieces import chain
-from archdsl.graph.report import Report, SpecError
-from archdsl.graph.scopes import AMBIENT, Body, Cell, Scope
-from archdsl.graph.site import Site
-from archdsl.graph.variants import Plan, plan_of
 from archdsl.lang import parse_expression
 
 

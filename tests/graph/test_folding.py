@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archdsl.graph.folding import Run, fold, fold_text
+from archdsl.graph.views.folding import Run, fold, fold_text
 
 
 @pytest.mark.parametrize(

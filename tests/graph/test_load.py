@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import archdsl
 from archdsl.diagnostics import DiagnosticError, Source
-from archdsl.graph.files import load_text
+from archdsl.graph.elaboration.files import load_text
 from archdsl.graph.node import total_params
 
 Write = Callable[..., Path]

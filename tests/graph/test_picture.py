@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 import archdsl
-from archdsl.graph.picture_parts import REGISTER
-from archdsl.graph.svg import Canvas, shortened, text_width
+from archdsl.graph.views.picture_parts import REGISTER
+from archdsl.graph.views.svg import Canvas, shortened, text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 

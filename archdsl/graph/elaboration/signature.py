@@ -11,9 +11,9 @@ from pydantic.fields import FieldInfo
 
 from archdsl.diagnostics import Source
 from archdsl.features import Order
-from archdsl.graph.files import Definition
-from archdsl.graph.names import Callee
-from archdsl.graph.scopes import AMBIENT
+from archdsl.graph.elaboration.files import Definition
+from archdsl.graph.elaboration.names import Callee
+from archdsl.graph.elaboration.scopes import AMBIENT
 from archdsl.lang import parse_expression
 from archdsl.lang import tree as t
 from archdsl.ops import Op, PartParameter

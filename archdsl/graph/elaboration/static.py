@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from archdsl.graph.calls import no_parameter, too_many
-from archdsl.graph.circles import refuse_circle
-from archdsl.graph.evaluate import WINDOWS, unwrap
-from archdsl.graph.files import Definition, Unit
-from archdsl.graph.names import Callee, at_file_level, callee_of, in_sight, unknown
-from archdsl.graph.places import Place, misplaced, not_a_network, refuse_kind
-from archdsl.graph.report import Report, SpecError, mistake
-from archdsl.graph.scopes import Body, Cell, Scope
-from archdsl.graph.signature import Signature, signature_of
+from archdsl.graph.elaboration.calls import no_parameter, too_many
+from archdsl.graph.elaboration.circles import refuse_circle
+from archdsl.graph.elaboration.evaluate import WINDOWS, unwrap
+from archdsl.graph.elaboration.files import Definition, Unit
+from archdsl.graph.elaboration.names import Callee, at_file_level, callee_of, in_sight, unknown
+from archdsl.graph.elaboration.places import Place, misplaced, not_a_network, refuse_kind
+from archdsl.graph.elaboration.report import Report, SpecError, mistake
+from archdsl.graph.elaboration.scopes import Body, Cell, Scope
+from archdsl.graph.elaboration.signature import Signature, signature_of
 from archdsl.lang import tree as t
 
 MAX_NESTING = 100

@@ -10,22 +10,22 @@ from fractions import Fraction
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage, Values
-from archdsl.graph.build import Builder
-from archdsl.graph.evaluate import value_of
-from archdsl.graph.frames import ARCH_SLOTS, STAGE_SLOTS, Frame, constant, frame_of
+from archdsl.graph.elaboration.build import Builder
+from archdsl.graph.elaboration.evaluate import value_of
+from archdsl.graph.elaboration.frames import ARCH_SLOTS, STAGE_SLOTS, Frame, constant, frame_of
+from archdsl.graph.elaboration.overrides import apply, untaken
+from archdsl.graph.elaboration.pieces import Nodes, chain
+from archdsl.graph.elaboration.report import Report, SpecError, mistake
+from archdsl.graph.elaboration.requires import require
+from archdsl.graph.elaboration.scopes import Body, Cell
+from archdsl.graph.elaboration.site import Site
+from archdsl.graph.elaboration.slots import image, rate, recipe, size, width
+from archdsl.graph.elaboration.stages import Journey, ambient_cells, stage_of, values
+from archdsl.graph.elaboration.static import names_in, parameters_in_sight
+from archdsl.graph.elaboration.texts import cell_text
+from archdsl.graph.elaboration.variants import Plan
 from archdsl.graph.node import Node, Origin, total_params
-from archdsl.graph.overrides import apply, untaken
-from archdsl.graph.pieces import Nodes, chain
 from archdsl.graph.recipes import DEFAULT_INIT
-from archdsl.graph.report import Report, SpecError, mistake
-from archdsl.graph.requires import require
-from archdsl.graph.scopes import Body, Cell
-from archdsl.graph.site import Site
-from archdsl.graph.slots import image, rate, recipe, size, width
-from archdsl.graph.stages import Journey, ambient_cells, stage_of, values
-from archdsl.graph.static import names_in, parameters_in_sight
-from archdsl.graph.texts import cell_text
-from archdsl.graph.variants import Plan
 from archdsl.ops._types import MAX_COUNT, MAX_WIDTH
 
 MAX_PARAMETERS = 10**12

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from archdsl.graph.files import Definition
-from archdsl.graph.report import mistake
-from archdsl.graph.scopes import Scope
+from archdsl.graph.elaboration.files import Definition
+from archdsl.graph.elaboration.report import mistake
+from archdsl.graph.elaboration.scopes import Scope
 from archdsl.lang import tree as t
 
 

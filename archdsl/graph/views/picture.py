@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture
-from archdsl.graph.folding import Run, callee, fold
 from archdsl.graph.node import Node, own_macs
-from archdsl.graph.picture_parts import (
+from archdsl.graph.views.folding import Run, callee, fold
+from archdsl.graph.views.picture_parts import (
     CARD_GAP,
     CLASS_TOKEN,
     KINDS,
@@ -25,8 +25,8 @@ from archdsl.graph.picture_parts import (
     draw_repeat,
     draw_strip,
 )
-from archdsl.graph.summary import StageRow, elements, short, stage_rows
-from archdsl.graph.svg import FAINT, INK, Canvas, text_width
+from archdsl.graph.views.summary import StageRow, elements, short, stage_rows
+from archdsl.graph.views.svg import FAINT, INK, Canvas, text_width
 
 MARGIN = 28
 PANEL = 208

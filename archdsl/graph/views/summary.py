@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage
 from archdsl.graph.cost import Cost, cost
-from archdsl.graph.folding import callee, fold, fold_text
 from archdsl.graph.node import Node
+from archdsl.graph.views.folding import callee, fold, fold_text
 from archdsl.ops import Macs
 
 UNITS = "MACs are multiply-accumulates (papers often print them as FLOPs); scans are counted apart"

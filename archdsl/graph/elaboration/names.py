@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archdsl.diagnostics import Span, closest
-from archdsl.graph.arithmetic import FUNCTIONS
-from archdsl.graph.files import Definition, prelude
-from archdsl.graph.report import SpecError, mistake
-from archdsl.graph.scopes import Cell, Scope
+from archdsl.graph.elaboration.arithmetic import FUNCTIONS
+from archdsl.graph.elaboration.files import Definition, prelude
+from archdsl.graph.elaboration.report import SpecError, mistake
+from archdsl.graph.elaboration.scopes import Cell, Scope
 from archdsl.ops import Op, find
 from archdsl.ops import names as operator_names
 

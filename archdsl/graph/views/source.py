@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from archdsl.features import Order, Word
 from archdsl.graph.architecture import Architecture, Stage
-from archdsl.graph.folding import callee, fold, fold_text
 from archdsl.graph.node import Node
+from archdsl.graph.views.folding import callee, fold, fold_text
 from archdsl.ops import Op, unique
 
 WIDTH = 110

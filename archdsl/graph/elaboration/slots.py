@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from archdsl.diagnostics import Span, did_you_mean
 from archdsl.features import Word
-from archdsl.graph.arithmetic import number, whole
-from archdsl.graph.evaluate import unknown_word, value_of, written
-from archdsl.graph.operators import place
+from archdsl.graph.elaboration.arithmetic import number, whole
+from archdsl.graph.elaboration.evaluate import unknown_word, value_of, written
+from archdsl.graph.elaboration.operators import place
+from archdsl.graph.elaboration.report import mistake
+from archdsl.graph.elaboration.scopes import Cell, Part, Value
 from archdsl.graph.recipes import DEFAULT_INIT, INIT_RECIPES, init_arguments
-from archdsl.graph.report import mistake
-from archdsl.graph.scopes import Cell, Part, Value
 from archdsl.lang import tree as t
 from archdsl.ops._types import MAX_WIDTH, describe
 

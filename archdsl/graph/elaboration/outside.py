@@ -6,9 +6,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, Span
-from archdsl.graph.files import Unit
-from archdsl.graph.texts import number_text
-from archdsl.graph.variants import Given
+from archdsl.graph.elaboration.files import Unit
+from archdsl.graph.elaboration.texts import number_text
+from archdsl.graph.elaboration.variants import Given
 from archdsl.lang import parse_expression, parse_path
 from archdsl.lang import tree as t
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archdsl.graph.evaluate import evaluate, unwrap, value_of
-from archdsl.graph.report import mistake
-from archdsl.graph.scopes import Scope, Value
-from archdsl.graph.texts import text_of
+from archdsl.graph.elaboration.evaluate import evaluate, unwrap, value_of
+from archdsl.graph.elaboration.report import mistake
+from archdsl.graph.elaboration.scopes import Scope, Value
+from archdsl.graph.elaboration.texts import text_of
 from archdsl.lang import tree as t
 from archdsl.ops._types import describe
 

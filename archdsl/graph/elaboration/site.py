@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from archdsl.diagnostics import Diagnostic
-from archdsl.graph.evaluate import value_of
-from archdsl.graph.report import SpecError
-from archdsl.graph.scopes import Body, Cell
+from archdsl.graph.elaboration.evaluate import value_of
+from archdsl.graph.elaboration.report import SpecError
+from archdsl.graph.elaboration.scopes import Body, Cell
 
 KEPT = frozenset({"stem", "head", "downsample", "blocks", "within", "init", "dim"})
 """Slots that no call takes as what it left out (`dim` is ambient)."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from archdsl.diagnostics import Source, Span
 from archdsl.features import Word
-from archdsl.graph.scopes import Blocks, Cell, Part, Value
+from archdsl.graph.elaboration.scopes import Blocks, Cell, Part, Value
 from archdsl.ops._types import describe
 
 

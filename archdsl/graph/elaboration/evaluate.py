@@ -5,11 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 
 from archdsl.features import Word
-from archdsl.graph.arithmetic import FUNCTIONS, arithmetic, bounded, compare, whole
-from archdsl.graph.names import at_file_level, callee_of, unknown
-from archdsl.graph.report import SpecError, mistake
-from archdsl.graph.scopes import Blocks, Cell, Part, Scope, Unset, Value
-from archdsl.graph.sequences import MAX_BLOCKS, element, elements, joined, repeated
+from archdsl.graph.elaboration.arithmetic import FUNCTIONS, arithmetic, bounded, compare, whole
+from archdsl.graph.elaboration.names import at_file_level, callee_of, unknown
+from archdsl.graph.elaboration.report import SpecError, mistake
+from archdsl.graph.elaboration.scopes import Blocks, Cell, Part, Scope, Unset, Value
+from archdsl.graph.elaboration.sequences import MAX_BLOCKS, element, elements, joined, repeated
 from archdsl.lang import tree as t
 from archdsl.ops._types import SAME, describe
 

@@ -7,20 +7,28 @@ from dataclasses import replace
 
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature, Word
-from archdsl.graph.calls import Bound, bind
-from archdsl.graph.circles import refuse_circle
-from archdsl.graph.evaluate import WINDOWS, count_of, evaluate, local_of, unknown_word, unwrap, value_of
-from archdsl.graph.files import Definition
-from archdsl.graph.names import Callee, at_file_level, unknown
+from archdsl.graph.elaboration.calls import Bound, bind
+from archdsl.graph.elaboration.circles import refuse_circle
+from archdsl.graph.elaboration.evaluate import (
+    WINDOWS,
+    count_of,
+    evaluate,
+    local_of,
+    unknown_word,
+    unwrap,
+    value_of,
+)
+from archdsl.graph.elaboration.files import Definition
+from archdsl.graph.elaboration.names import Callee, at_file_level, unknown
+from archdsl.graph.elaboration.operators import make_operator, shape_mistake
+from archdsl.graph.elaboration.pieces import Nodes, bound_call, call_key, chain, lifted, written_name
+from archdsl.graph.elaboration.places import Place, misplaced, not_a_network, refuse_kind
+from archdsl.graph.elaboration.report import SpecError, mistake
+from archdsl.graph.elaboration.requires import require
+from archdsl.graph.elaboration.scopes import Blocks, Body, Cell, Part, Scope, Value
+from archdsl.graph.elaboration.signature import Signature, of_operator, signature_of
+from archdsl.graph.elaboration.site import Route, Site
 from archdsl.graph.node import Node, make_node, named
-from archdsl.graph.operators import make_operator, shape_mistake
-from archdsl.graph.pieces import Nodes, bound_call, call_key, chain, lifted, written_name
-from archdsl.graph.places import Place, misplaced, not_a_network, refuse_kind
-from archdsl.graph.report import SpecError, mistake
-from archdsl.graph.requires import require
-from archdsl.graph.scopes import Blocks, Body, Cell, Part, Scope, Value
-from archdsl.graph.signature import Signature, of_operator, signature_of
-from archdsl.graph.site import Route, Site
 from archdsl.lang import tree as t
 from archdsl.ops import Op, ShapeError
 from archdsl.ops.residual import Residual

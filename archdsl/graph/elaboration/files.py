@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, Span, closest
+from archdsl.graph.elaboration.report import SpecError, mistake
+from archdsl.graph.elaboration.scopes import Body, Cell, Scope
 from archdsl.graph.library import PRELUDE, folder
-from archdsl.graph.report import SpecError, mistake
-from archdsl.graph.scopes import Body, Cell, Scope
 from archdsl.lang import parse, read
 from archdsl.lang import tree as t
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from archdsl.features import Extra, Feature, segments
-from archdsl.graph.svg import FAINT, INK, Canvas
+from archdsl.graph.views.svg import FAINT, INK, Canvas
 
 REGISTER = "#d6336c"
 CLASS_TOKEN = "#f08c00"

@@ -8,19 +8,19 @@ from fractions import Fraction
 
 from archdsl.features import Feature
 from archdsl.graph.architecture import Stage, Values
-from archdsl.graph.build import Builder
-from archdsl.graph.evaluate import value_of
-from archdsl.graph.frames import Frame, StageFrame, constant
+from archdsl.graph.elaboration.build import Builder
+from archdsl.graph.elaboration.evaluate import value_of
+from archdsl.graph.elaboration.frames import Frame, StageFrame, constant
+from archdsl.graph.elaboration.operators import place, shape_mistake
+from archdsl.graph.elaboration.pieces import chain
+from archdsl.graph.elaboration.places import not_a_network
+from archdsl.graph.elaboration.report import Report, SpecError, mistake
+from archdsl.graph.elaboration.requires import require
+from archdsl.graph.elaboration.scopes import AMBIENT, Blocks, Body, Cell, Part
+from archdsl.graph.elaboration.site import Site
+from archdsl.graph.elaboration.slots import width
+from archdsl.graph.elaboration.texts import cell_text
 from archdsl.graph.node import Node, Origin
-from archdsl.graph.operators import place, shape_mistake
-from archdsl.graph.pieces import chain
-from archdsl.graph.places import not_a_network
-from archdsl.graph.report import Report, SpecError, mistake
-from archdsl.graph.requires import require
-from archdsl.graph.scopes import AMBIENT, Blocks, Body, Cell, Part
-from archdsl.graph.site import Site
-from archdsl.graph.slots import width
-from archdsl.graph.texts import cell_text
 from archdsl.ops import Op, ShapeError
 
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from archdsl.diagnostics import Source, Span
-from archdsl.graph.files import Unit, defined_twice, prelude
-from archdsl.graph.report import Report, mistake
-from archdsl.graph.scopes import END, Body, Cell, Scope, Value
-from archdsl.graph.variants import Given, Plan
+from archdsl.graph.elaboration.files import Unit, defined_twice, prelude
+from archdsl.graph.elaboration.report import Report, mistake
+from archdsl.graph.elaboration.scopes import END, Body, Cell, Scope, Value
+from archdsl.graph.elaboration.variants import Given, Plan
 from archdsl.lang import parse_expression
 from archdsl.lang import tree as t
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from archdsl.diagnostics import Span
-from archdsl.graph.report import mistake
-from archdsl.graph.scopes import Blocks, Part, Value
+from archdsl.graph.elaboration.report import mistake
+from archdsl.graph.elaboration.scopes import Blocks, Part, Value
 from archdsl.lang import tree as t
 from archdsl.ops._types import describe
 

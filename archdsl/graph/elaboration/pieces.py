@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature
-from archdsl.graph.calls import Bound
-from archdsl.graph.evaluate import unwrap, value_of
-from archdsl.graph.files import Definition
-from archdsl.graph.names import at_file_level
+from archdsl.graph.elaboration.calls import Bound
+from archdsl.graph.elaboration.evaluate import unwrap, value_of
+from archdsl.graph.elaboration.files import Definition
+from archdsl.graph.elaboration.names import at_file_level
+from archdsl.graph.elaboration.report import SpecError
+from archdsl.graph.elaboration.scopes import Cell, Part, Scope
+from archdsl.graph.elaboration.signature import Signature
+from archdsl.graph.elaboration.texts import cell_text
 from archdsl.graph.node import BoundCall, Node, Origin
-from archdsl.graph.report import SpecError
-from archdsl.graph.scopes import Cell, Part, Scope
-from archdsl.graph.signature import Signature
-from archdsl.graph.texts import cell_text
 from archdsl.lang import tree as t
 from archdsl.ops.chain import Chain
 

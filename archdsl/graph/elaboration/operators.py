@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from archdsl.diagnostics import Diagnostic, Span, did_you_mean
 from archdsl.features import Word
-from archdsl.graph.calls import Bound
-from archdsl.graph.evaluate import unknown_word, value_of, written
-from archdsl.graph.names import callee_of
-from archdsl.graph.report import SpecError, mistake
-from archdsl.graph.scopes import Cell, Part, Scope, Value
-from archdsl.graph.signature import ORDER_WORDS, Formal, Signature
+from archdsl.graph.elaboration.calls import Bound
+from archdsl.graph.elaboration.evaluate import unknown_word, value_of, written
+from archdsl.graph.elaboration.names import callee_of
+from archdsl.graph.elaboration.report import SpecError, mistake
+from archdsl.graph.elaboration.scopes import Cell, Part, Scope, Value
+from archdsl.graph.elaboration.signature import ORDER_WORDS, Formal, Signature
 from archdsl.lang import tree as t
 from archdsl.ops import Op, ShapeError
 from archdsl.ops._types import describe

@@ -13,7 +13,7 @@ from archdsl.lang import tree as t
 from archdsl.ops._types import SameType
 
 if TYPE_CHECKING:
-    from archdsl.graph.files import Definition, Unit
+    from archdsl.graph.elaboration.files import Definition, Unit
 
 END = 1 << 60
 """The position behind every line."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from archdsl.diagnostics import did_you_mean
-from archdsl.graph.frames import ARCH_SLOTS, STAGE_SLOTS, Frame, StageFrame, put, put_parameter
-from archdsl.graph.report import Report, SpecError, mistake
-from archdsl.graph.scopes import Cell, Scope
-from archdsl.graph.variants import Given
+from archdsl.graph.elaboration.frames import ARCH_SLOTS, STAGE_SLOTS, Frame, StageFrame, put, put_parameter
+from archdsl.graph.elaboration.report import Report, SpecError, mistake
+from archdsl.graph.elaboration.scopes import Cell, Scope
+from archdsl.graph.elaboration.variants import Given
 from archdsl.lang import tree as t
 
 

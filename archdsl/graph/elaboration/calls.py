@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from archdsl.diagnostics import Diagnostic, Span, did_you_mean
 from archdsl.features import Word
-from archdsl.graph.evaluate import evaluate, unwrap, value_of
-from archdsl.graph.files import Definition, prelude
-from archdsl.graph.names import Callee
-from archdsl.graph.report import SpecError, mistake
-from archdsl.graph.scopes import Body, Cell, Scope, Value
-from archdsl.graph.signature import Formal, Signature
-from archdsl.graph.site import Site
+from archdsl.graph.elaboration.evaluate import evaluate, unwrap, value_of
+from archdsl.graph.elaboration.files import Definition, prelude
+from archdsl.graph.elaboration.names import Callee
+from archdsl.graph.elaboration.report import SpecError, mistake
+from archdsl.graph.elaboration.scopes import Body, Cell, Scope, Value
+from archdsl.graph.elaboration.signature import Formal, Signature
+from archdsl.graph.elaboration.site import Site
 from archdsl.lang import tree as t
 
 Bound = dict[str, Cell]

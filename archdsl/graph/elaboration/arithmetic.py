@@ -8,8 +8,8 @@ from math import ceil, floor
 
 from archdsl.diagnostics import Span
 from archdsl.features import Word
-from archdsl.graph.report import mistake
-from archdsl.graph.scopes import Part, Value
+from archdsl.graph.elaboration.report import mistake
+from archdsl.graph.elaboration.scopes import Part, Value
 from archdsl.ops._types import describe
 
 LIMIT = 10**18

@@ -6,11 +6,11 @@ from enum import Enum
 
 from archdsl.diagnostics import Span
 from archdsl.features import Word
-from archdsl.graph.evaluate import WINDOWS, unknown_word, written
-from archdsl.graph.files import Definition
-from archdsl.graph.names import Callee, at_file_level, unknown
-from archdsl.graph.report import SpecError, mistake
-from archdsl.graph.scopes import Blocks, Scope, Value
+from archdsl.graph.elaboration.evaluate import WINDOWS, unknown_word, written
+from archdsl.graph.elaboration.files import Definition
+from archdsl.graph.elaboration.names import Callee, at_file_level, unknown
+from archdsl.graph.elaboration.report import SpecError, mistake
+from archdsl.graph.elaboration.scopes import Blocks, Scope, Value
 from archdsl.lang import tree as t
 from archdsl.ops._types import describe
 from archdsl.ops.residual import Residual

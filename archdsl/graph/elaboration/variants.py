@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archdsl.diagnostics import Span, did_you_mean
-from archdsl.graph.evaluate import unwrap
-from archdsl.graph.files import Unit
-from archdsl.graph.names import callee_of
-from archdsl.graph.report import SpecError, mistake
-from archdsl.graph.scopes import Scope
+from archdsl.graph.elaboration.evaluate import unwrap
+from archdsl.graph.elaboration.files import Unit
+from archdsl.graph.elaboration.names import callee_of
+from archdsl.graph.elaboration.report import SpecError, mistake
+from archdsl.graph.elaboration.scopes import Scope
 from archdsl.lang import tree as t
 
 MAX_DEPTH = 100
