@@ -211,7 +211,9 @@ def as_path(value: t.Expr) -> t.Path:
             "this is no name of a parameter or path",
             value.span,
             "expected a name such as `stride`, or a path such as `s3.blocks[2].state`",
-            help="to compare, write `==`" if isinstance(value, t.Call | t.Number) else "",
+            help="to compare, write `==`"
+            if isinstance(value, t.Call | t.Number)
+            else "write a name before the `=`",
         )
     )
 

@@ -72,3 +72,18 @@ def test_keeps_windows_round_a_stage(tmp_path: Path) -> None:
     again = archdsl.load(path)
     assert again.digest() == architecture.digest()
     assert again.stages[0].within == architecture.stages[0].within
+
+
+def test_keeps_combinators_with_nothing_inside(tmp_path: Path) -> None:
+    spec = tmp_path / "empty.arch"
+    spec.write_text(
+        "arch empty(dim = 12) {\n"
+        "  stem = patch_embed(16, dim)\n"
+        "  stage trunk { blocks = metaformer(partial(partial(none, 4), 8) -> windowed(none, 2)) }\n"
+        "  head = pool(mean) -> linear(classes)\n"
+        "}\n",
+        encoding="utf-8",
+    )
+    architecture = archdsl.load(spec)
+    spec.write_text(architecture.to_source(), encoding="utf-8")
+    assert archdsl.load(spec).digest() == architecture.digest()

@@ -188,5 +188,8 @@ def test_what_is_accepted_is_what_was_promised(tmp_path: Path, text: str) -> Non
     with FlopCounterMode(display=False) as counter:
         out = model(images)
     assert 4 * cost.macs.total == counter.get_total_flops()
+    written = tmp_path / "written.arch"
+    written.write_text(architecture.to_source(), encoding="utf-8")
+    assert archdsl.load(written).digest() == architecture.digest()
     last = architecture.stages[-1].feature
     assert out.shape == ((2, 5) if architecture.head else (2, last.tokens, last.dim))

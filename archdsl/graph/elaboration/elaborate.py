@@ -174,6 +174,7 @@ class _Elaboration:
         with self.report.guard():
             self.channels = size(cell("channels"), self.span, 1, MAX_WIDTH, "the number of channels")
         with self.report.guard():
+            self.classes = 0  # where it is wrong, there is no head to judge
             self.classes = size(cell("classes"), self.span, 0, MAX_COUNT, "the number of classes")
         with self.report.guard():
             if (init := self._slot("init")) is not None:

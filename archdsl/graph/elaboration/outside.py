@@ -40,7 +40,7 @@ def value_expr(path: str, value: object) -> t.Expr:
                 "E205",
                 f"wrong value for `{path}`",
                 span,
-                f"a {type(value).__name__} is no value of the language",
+                f"found {type(value).__name__}, which is no value of the language",
                 help="give a number, True, False, None, a list, or text of the language",
             )
         )

@@ -116,12 +116,12 @@ def _call(node: Node) -> str:
 
 def _parts(node: Node) -> Iterator[str]:
     """The networks given to a combinator, as arguments."""
-    if not node.parts:
-        return
     if node.op.sequence:
         yield _pipeline(node.parts)
         return
     declared = node.op.parts
+    if not node.parts:
+        return
     if declared[0].variadic:
         for part in node.parts:
             yield _pipeline([part])

@@ -71,7 +71,9 @@ def _value_as_line(s: Situation) -> Diagnostic:
         f"unexpected {found_text(first)}",
         f"expected a line of {'an arch' if s.body == 'ARCH' else 'a stage'}: a setting `name = value`"
         + (", `let`, `require` or `stage`" if s.body == "ARCH" else ", `let` or `require`"),
-        f"give it a name, such as `{what} = {first} ...`" if first.type in VALUES else "",
+        f"give it a name, such as `{what} = {first} ...`"
+        if first.type in VALUES
+        else "begin the line with a name",
     )
 
 
