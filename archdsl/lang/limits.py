@@ -12,7 +12,7 @@ from lark import Token
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, Span
 from archdsl.lang import tree as t
 
-MAX_TOKENS = 100_000
+MAX_TOKENS = 200_000
 MAX_NESTING = 100
 _EXPRESSIONS: tuple[type, ...] = get_args(t.Expr)
 _OPENING = {"LPAR", "LSQB", "LBRACE"}

@@ -71,6 +71,13 @@ def squared(times: int) -> str:
     return arch("\n  ".join(lets), f"blocks = a{times} x scan")
 
 
+def routes(levels: int) -> str:
+    part = "selective_scan(1)"
+    for _ in range(levels):
+        part = f"routed({part}, order = [{'rows, ' * 64}])"
+    return arch("", f"blocks = metaformer({part})")
+
+
 TEXTS = {
     "round_brackets": (arch("let a = " + "(" * 10_000 + "1" + ")" * 10_000), "E105"),
     "square_brackets": (arch("let a = " + "[" * 10_000 + "]" * 10_000), "E105"),
@@ -82,8 +89,8 @@ TEXTS = {
     "nots": (arch("require " + "not " * 10_000 + "1 == 1"), "E105"),
     "members": (arch("let a = b" + ".c" * 10_000), "E105"),
     "a_long_sum": (arch("let a = " + " + ".join(["1"] * 60_000)), "E105"),
-    "a_long_pipeline": (arch("", f"blocks = metaformer({' -> '.join(['gelu'] * 60_000)})"), "E105"),
-    "many_branches": (arch("", f"blocks = metaformer(branches({'gelu, ' * 60_000}))"), "E105"),
+    "a_long_pipeline": (arch("", f"blocks = metaformer({' -> '.join(['gelu'] * 60_000)})"), "E218"),
+    "many_branches": (arch("", f"blocks = metaformer(branches({'gelu, ' * 60_000}merge = add))"), "E218"),
     "ten_megabytes": ("# nothing\n" * 1_000_000, "E105"),
     "a_long_line": ("let a = [" + "1, " * 300_000 + "]", "E105"),
     "a_million_mistakes": ("@ " * 400_000, "E101 E105"),
@@ -94,6 +101,7 @@ TEXTS = {
     "a_power_tower": (squared(40), "E218"),
     "many_blocks": (arch("", "blocks = 1000000000000 x scan"), "E218"),
     "many_blocks_in_many": (arch("", "blocks = 9999 x (9999 x (9999 x scan))"), "E218"),
+    "routes_of_routes": (routes(3), "E218"),
     "many_stages": (arch("\n  ".join(f"stage s{i} {{ blocks = 999 x scan }}" for i in range(99))), "E218"),
     "doubled_blocks": (doubled(60), "E218"),
     "doubled_mixers": (doubled_mixers(60), "E105 E218"),

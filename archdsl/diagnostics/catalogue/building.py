@@ -39,13 +39,6 @@ BUILDING = {
         "archdsl check spec_with_a_broken_extension.arch",
         "archdsl check spec_with_its_extension_reinstalled.arch",
     ),
-    "E506": Rule(
-        "An optional package is missing",
-        "Some commands need a package that is not installed with archdsl: pictures need Pillow, for "
-        "example. The message names it.",
-        "archdsl build mamba_r_tiny --input photo.jpg     # without Pillow",
-        "archdsl build mamba_r_tiny --input photo.jpg     # after: pip install pillow",
-    ),
     "E507": Rule(
         "An image cannot be read",
         "`--input` takes a picture that Pillow can open, such as JPEG or PNG. Files that are cut off, or "

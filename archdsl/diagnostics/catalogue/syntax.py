@@ -39,7 +39,7 @@ SYNTAX = {
     ),
     "E105": Rule(
         "The file is too large, too long or nested too deep",
-        "A spec has at most 1,000,000 bytes and 100,000 words and signs, and its brackets nest at most "
+        "A spec has at most 1,000,000 bytes and 200,000 words and signs, and its brackets nest at most "
         "100 deep. The largest published architecture needs a hundredth of that. The bounds keep a check "
         "fast and small whatever file it is given.",
         "archdsl check all_my_specs.arch",

@@ -34,7 +34,8 @@ from archdsl.ops import Op, ShapeError
 from archdsl.ops.residual import Residual
 
 MAX_NODES = 200_000
-MAX_STEPS = 200_000
+MAX_STEPS = 50_000
+"""How many parts of one architecture may be built; equal ones are built once."""
 MAX_LEVEL = 50
 """How deep definitions and combinators may stand inside each other."""
 
@@ -48,6 +49,10 @@ class Builder:
         self._level = 0
         self._shares = 0
         self._built: dict[tuple[object, ...], tuple[Nodes, int] | SpecError] = {}
+
+    def begin(self) -> None:
+        """Starts to count anew, for the next architecture."""
+        self.nodes = self._steps = 0
 
     def block(self, part: Part, x: Feature, site: Site) -> Node:
         """A block of a stage.
@@ -99,8 +104,8 @@ class Builder:
 
     @property
     def full(self) -> bool:
-        """Whether there are too many operators to go on."""
-        return self.nodes > MAX_NODES
+        """Whether there is too much already to go on."""
+        return self.nodes > MAX_NODES or self._steps > MAX_STEPS
 
     def _remembered(self, key: tuple[object, ...], build: Callable[[], Nodes], span: Span) -> Nodes:
         kept = self._built.get(key)
@@ -114,7 +119,8 @@ class Builder:
         try:
             nodes = build()
         except SpecError as error:
-            self._built[key] = error
+            if not self.full:
+                self._built[key] = error
             raise
         if key[0] == "block" or shares == self._shares:
             self._built[key] = nodes, self.nodes - before
@@ -143,7 +149,7 @@ class Builder:
                 "E218",
                 "the architecture is too large",
                 span,
-                f"more than {MAX_STEPS:,} steps",
+                f"more than {MAX_STEPS:,} different parts",
                 help="repeat less",
             )
         self._level += 1
@@ -275,7 +281,7 @@ class Builder:
                     x = nodes[-1].output if nodes else x
             except SpecError as error:
                 wrong += error.diagnostics
-                if isinstance(line, t.BlockLine) and not line.residual:
+                if self.full or (isinstance(line, t.BlockLine) and not line.residual):
                     break
         if wrong:
             raise SpecError(*wrong)

@@ -126,7 +126,7 @@ class _Elaboration:
         """Everything that can be built; mistakes go to the report."""
         self._slots()
         builder = self.builder
-        builder.nodes = 0
+        builder.begin()
         journey = Journey(self.image)
         x = self._stem(journey)
         for number, stage in enumerate(self.frame.stages):
