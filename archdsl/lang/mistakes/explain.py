@@ -28,4 +28,4 @@ def explain(s: Situation) -> Diagnostic:
     if not s.at and s.body == "FILE":
         expected = "expected use, let, mixer, block or arch"
         return s.tell(f"unexpected {what}", expected, "an .arch file is made of definitions")
-    return s.tell(f"unexpected {what}", expected, "delete it, or write what is expected in its place")
+    return s.tell(f"unexpected {what}", expected, "delete it, or read `archdsl explain E101`")
