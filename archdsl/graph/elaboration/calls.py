@@ -117,9 +117,15 @@ def _value(formal: Formal, expr: t.Expr, scope: Scope) -> Value:
 def _refuse_second(signature: Signature, name: str, got: Bound, span: Span) -> None:
     if name in got:
         raise mistake(
-            "E207", f"`{name}` is given twice to `{signature.name}`", span, "given before",
-            help="leave one out",
+            "E207", f"`{name}` is given twice to `{signature.name}`", span, _before(got[name]),
+            help=f"leave one out; its parameters are, in order: {listed(signature)}",
         )  # fmt: skip
+
+
+def _before(first: Cell) -> str:
+    if first.expr is None:
+        return "given before"
+    return f"given before in line {first.expr.span.line}, column {first.expr.span.column}"
 
 
 def no_parameter(signature: Signature, name: str, span: Span | None) -> SpecError:
