@@ -10,6 +10,7 @@ READY  := $(VENV)/.ready
 PHOTO  := docs/images/grace_hopper.jpg
 JOBS   ?= 2
 
+export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
