@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[2]
 SPECS = [p for p in sorted((ROOT / "specs").rglob("*.arch")) if p.name != "prelude.arch"]
 TOKEN = re.compile(r"\w+|[^\w\s]+|\s+")
 WORDS = """
-( ) [ ] { } , ; = -> + - * / // % x each on off none same 0 -1 2.5 1e30 1e999 dim blocks stem head norm scan attn
-mamba conv2d routed split take pool image arch mixer block let require residual use and not == < . .. : # 4xscan @
-order windows(3) s1.blocks[0] cross reverse(rows) local(0) gated metaformer shared concat class_token
-""".split()  # noqa: SIM905 (readable as it is)
+( ) [ ] { } , ; = -> + - * / // % x each on off none same 0 -1 2.5 1e30 1e999 dim blocks stem head norm
+scan attn mamba conv2d routed split take pool image arch mixer block let require residual use and not ==
+< . .. : # 4xscan @ order windows(3) s1.blocks[0] cross reverse(rows) local(0) gated metaformer shared
+concat class_token
+""".split()  # noqa: SIM905 (a list of 60 literals hides what it holds)
 
 
 def slipped(text: str, seed: int) -> str:
