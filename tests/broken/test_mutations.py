@@ -19,7 +19,7 @@ WORDS = """
 scan attn mamba conv2d routed split take pool image arch mixer block let require residual use and not ==
 < . .. : # 4xscan @ order windows(3) s1.blocks[0] cross reverse(rows) local(0) gated metaformer shared
 concat class_token
-""".split()  # noqa: SIM905 (a list of 60 literals hides what it holds)
+""".split()
 
 
 def slipped(text: str, seed: int) -> str:
