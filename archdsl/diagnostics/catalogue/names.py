@@ -79,24 +79,15 @@ NAMES = {
         "A file named by `use` is refused or not there",
         "`use` reads files beside or below the spec, and those shipped with archdsl. It does not leave "
         "that folder, whatever the path or a link says: a spec from a stranger must not read your files.",
-        'use "../../etc/passwd"\n'
-        "\n"
-        "stage trunk { blocks = 4 x scan }",
-        'use "mamba_r.arch"\n'
-        "\n"
-        "stage trunk { blocks = 4 x scan }",
+        'use "../../etc/passwd"\n\nstage trunk { blocks = 4 x scan }',
+        'use "mamba_r.arch"\n\nstage trunk { blocks = 4 x scan }',
     ),
     "E210": Rule(
         "A name is defined in two used files",
         "Neither file wins, so the name means nothing where it is used. A definition in the file itself "
         "would stand before both.",
-        'use "mine.arch"\n'
-        'use "yours.arch"\n'
-        "\n"
-        "stem = halve -> halve",
-        'use "mine.arch"\n'
-        "\n"
-        "stem = halve -> halve",
+        'use "mine.arch"\nuse "yours.arch"\n\nstem = halve -> halve',
+        'use "mine.arch"\n\nstem = halve -> halve',
     ),
     "E211": Rule(
         "A variant or an override names a path that does not exist",

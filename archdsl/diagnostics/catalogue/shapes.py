@@ -40,10 +40,8 @@ SHAPES = {
         "Convolutions, windows and routes along columns need patches on a grid; scans and attention need "
         "at least a list of tokens. Behind `pool` or `take(class_token)` there is a single vector, behind "
         "`take(registers)` a list without places.",
-        "head = layer_norm -> pool(mean) -> conv2d(3) -> linear(classes)\n"
-        "stage trunk { blocks = 4 x scan }",
-        "head = layer_norm -> conv2d(3) -> pool(mean) -> linear(classes)\n"
-        "stage trunk { blocks = 4 x scan }",
+        "head = layer_norm -> pool(mean) -> conv2d(3) -> linear(classes)\nstage trunk { blocks = 4 x scan }",
+        "head = layer_norm -> conv2d(3) -> pool(mean) -> linear(classes)\nstage trunk { blocks = 4 x scan }",
     ),
     "E305": Rule(
         "Extra tokens are missing, or are there twice",
@@ -71,9 +69,7 @@ SHAPES = {
         "Something changes the shape that must keep it",
         "A residual branch is added to its input, so it returns the shape it receives. The same holds for "
         "what runs along a route or inside windows, as far as tokens go, and for the blocks of a stage.",
-        "block wide { residual linear(100) -> gelu }\n"
-        "\n"
-        "stage trunk { blocks = 4 x wide }",
+        "block wide { residual linear(100) -> gelu }\n\nstage trunk { blocks = 4 x wide }",
         "block wide(dim) { residual linear(100) -> gelu -> linear(dim) }\n"
         "\n"
         "stage trunk { blocks = 4 x wide }",
@@ -82,12 +78,8 @@ SHAPES = {
         "The image or the map is too small",
         "A patch or a convolution needs at least one place to stand. Maps shrink from stage to stage: a "
         "model with strides of 32 in all needs an image to match.",
-        "image = 32\n"
-        "stem = patch_embed(64, dim)\n"
-        "stage trunk { blocks = 4 x scan }",
-        "image = 128\n"
-        "stem = patch_embed(64, dim)\n"
-        "stage trunk { blocks = 4 x scan }",
+        "image = 32\nstem = patch_embed(64, dim)\nstage trunk { blocks = 4 x scan }",
+        "image = 128\nstem = patch_embed(64, dim)\nstage trunk { blocks = 4 x scan }",
     ),
     "E309": Rule(
         "The head does not end at the classes",
