@@ -23,7 +23,7 @@ help:
 	@echo "make check     linter, types, specs"
 	@echo "make fmt       format code and specs"
 	@echo "make docs      write the pages that come from the code"
-	@echo "make bench     measure"
+	@echo "make bench     measure how long a check takes"
 	@echo "make clean     remove the environment and what was built"
 
 # The environment: exact versions, installed once; no network afterwards.
@@ -69,7 +69,7 @@ docs: $(READY)
 	@$(BIN)/python -m archdsl.ops._reference > docs/operators.md
 
 bench: $(READY)
-	@$(BIN)/python tests/bench/measure.py
+	@$(BIN)/archdsl bench check --out docs/results/check.json
 
 clean:
 	rm -rf $(VENV) build dist demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def test_colours_only_where_they_are_wanted(broken: str) -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == plain
 
 
-def test_starts_quickly_without_torch_and_networkx() -> None:
+def test_loads_neither_torch_nor_networkx() -> None:
     code = (
         "import sys\n"
         "from archdsl.cli.main import run\n"
@@ -75,17 +74,3 @@ def test_starts_quickly_without_torch_and_networkx() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
-
-
-def test_takes_half_a_second() -> None:
-    command = [sys.executable, "-m", "archdsl", "check", *SPECS]
-    subprocess.run(command, capture_output=True, check=True)  # writes caches
-
-    def seconds() -> float:
-        start = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=True)
-        return time.perf_counter() - start
-
-    best = min(seconds() for _ in range(3))
-    busy = os.getloadavg()[0] > (os.cpu_count() or 1)
-    assert best < (2.0 if busy else 0.5)

@@ -234,14 +234,3 @@ def test_a_text_without_a_file(tmp_path: Path) -> None:
     unit = load_text(Source("<text>", 'use "mamba_r.arch"\nmixer m = gelu\n'), tmp_path)
     assert list(unit.definitions) == ["m"]
     assert "mamba_r_tiny" in set(unit.arch_names())
-
-
-def test_speed(capsys: pytest.CaptureFixture[str]) -> None:
-    spec = Path(__file__).parents[2] / "specs" / "mamba_r.arch"
-    seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
-        archdsl.check(spec)
-        seconds.append(time.perf_counter() - start)
-    with capsys.disabled():
-        print(f"\ncheck of {spec.name}: {1000 * min(seconds):.1f} ms")
