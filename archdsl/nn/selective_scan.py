@@ -50,6 +50,8 @@ class SelectiveScan(nn.Module):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Mamba's initial values: A = -1 ... -S, D = 1, step sizes log-uniform in [0.001, 0.1] at x = 0."""
+        if self.A_log.is_meta:
+            return
         dim, state = self.A_log.shape
         self.x_proj.reset_parameters()
         bound = self.dt_proj.in_features**-0.5

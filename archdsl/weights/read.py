@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import warnings
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,13 +79,16 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 
 def _read_pickle(path: Path) -> Checkpoint:
+    """What `torch.save` wrote: tensors, numbers, texts, collections, settings of a training script."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _error(
             "E504",
             f"{path} holds more than tensors, or is no checkpoint",
-            _first_line(error),
+            _forbidden(error),
             "convert it to safetensors where you trust its source: tensors are all that is read here",
         ) from error
     except Exception as error:  # a damaged pickle can raise anything: IndexError, for one
@@ -115,6 +121,12 @@ def _tensors(source: Mapping[str, object]) -> dict[str, Tensor]:
                 found = {key.removeprefix(prefix): value for key, value in found.items()}
                 stripped = True
     return found
+
+
+def _forbidden(error: BaseException) -> str:
+    """What the pickle asks for, without torch's advice to read it all the same."""
+    found = re.search(r"GLOBAL:? ([\w.]+)", str(error))
+    return f"it asks for {found[1]}" if found else ""
 
 
 def _first_line(error: BaseException) -> str:
