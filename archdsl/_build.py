@@ -36,6 +36,7 @@ def build(
 
     Raises:
         DiagnosticError: for mistakes in the spec or the arguments, and for weights that don't fit.
+        ValueError: for a backend that is no kernel's name.
         TypeError: for an architecture with arguments that only a spec takes.
     """
     from archdsl.compiler import compile_model

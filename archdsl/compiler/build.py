@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from archdsl.compiler.init import initialise
 from archdsl.compiler.model import Model
 from archdsl.compiler.passes import PASSES, Pass
 from archdsl.graph.architecture import Architecture
+from archdsl.kernels.selective_scan import CANDIDATES
 
 
 def compile_model(
@@ -25,9 +32,35 @@ def compile_model(
         device: where its weights lie, torch's default device for None; on `meta` nothing is allocated or
             drawn.
         passes: what happens to the architecture before modules are built.
+
+    Raises:
+        ValueError: for a backend that is no kernel's name.
     """
-    with torch.device(torch.get_default_device() if device is None else device):
+    known = ("auto", *(c.name for c in CANDIDATES))
+    if backend not in known:
+        raise ValueError(f"there is no backend {backend!r}: one of {', '.join(known)}")
+    where = torch.get_default_device() if device is None else torch.device(device)
+    with torch.device(where), _NoWrites() if where.type == "meta" else nullcontext():
         model = Model(architecture, backend=backend, passes=passes)
-    if not any(p.is_meta for p in model.parameters()):
+    if where.type != "meta":
         initialise(model.placed, architecture.init)
     return model
+
+
+class _NoWrites(TorchFunctionMode):
+    """Leaves out writes into tensors without storage, which take torch seconds to prepare."""
+
+    _names = ("uniform_", "normal_", "fill_", "zero_", "copy_", "erfinv_", "mul_", "add_", "clamp_")
+    functions = frozenset(getattr(Tensor, name) for name in _names)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """The tensor written to as it is, or what torch does."""
+        if func in self.functions and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
