@@ -107,6 +107,14 @@ def test_half_precision_and_another_size(name: str) -> None:
     assert (rough.float() - exact).abs().max() <= 0.1 * exact.abs().max() + 0.02
 
 
+def test_padded_windows_take_any_image() -> None:
+    overrides = {**FEW_BLOCKS, "pad": "on"}
+    model = archdsl.build("hybrid", classes=5, dim=16, image=(99, 61), overrides=overrides).eval()
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 99, 61)).shape == (1, 5)
+        assert model(torch.randn(1, 3, 70, 130)).shape == (1, 5)
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(
     "name", [n if n in COMPILED else pytest.param(n, marks=pytest.mark.slow) for n in SHIPPED]
