@@ -91,20 +91,20 @@ def build(
         from archdsl.cli.forward import watch
 
         where = _device(device)
-        _fits_memory(loaded, where)
+        _fits_memory(loaded, where, batch)
         say(f"building {loaded.name}")
         model = _model(loaded, weights, where, backend, seed)
         model.to(getattr(torch, dtype.value)).eval()
-        if picture is None:
-            draw = torch.Generator().manual_seed(seed)
-            images = torch.randn(batch, loaded.channels, *loaded.image, generator=draw)
-        else:
-            from archdsl.cli.photo import to_tensor
-
-            images = to_tensor(picture, loaded.image).expand(batch, -1, -1, -1)
-        images = images.to(where, getattr(torch, dtype.value))
         say("running one forward pass")
         try:
+            if picture is None:
+                draw = torch.Generator().manual_seed(seed)
+                images = torch.randn(batch, loaded.channels, *loaded.image, generator=draw)
+            else:
+                from archdsl.cli.photo import to_tensor
+
+                images = to_tensor(picture, loaded.image).expand(batch, -1, -1, -1)
+            images = images.to(where, getattr(torch, dtype.value))
             seen = watch(model, images)
             if seen.seconds < FAST:
                 seen = watch(model, images)
@@ -178,8 +178,8 @@ def _device(name: str) -> str:
     return name
 
 
-def _fits_memory(loaded: Architecture, device: str) -> None:
-    """Refuses weights that the machine has no room for, before anything is allocated."""
+def _fits_memory(loaded: Architecture, device: str, batch: int) -> None:
+    """Refuses weights and images that the machine has no room for, before anything is allocated."""
     if device.startswith("cuda"):
         import torch
 
@@ -196,6 +196,9 @@ def _fits_memory(loaded: Architecture, device: str) -> None:
             notes=(f"they take {need >> 30} GiB at float32, {device} has {have >> 30} GiB",),
             help="`archdsl cost` counts without building",
         )
+    height, width = loaded.image
+    if need + 4 * batch * loaded.channels * height * width > have:
+        raise _out_of_memory(batch, loaded)
 
 
 def _out_of_memory(batch: int, loaded: Architecture) -> DiagnosticError:

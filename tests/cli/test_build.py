@@ -93,6 +93,8 @@ def test_weights_go_out_and_come_back(archdsl: Any, small: str, tmp_path: Path) 
         (["--out", "{tmp}/no/such/folder.safetensors"], "E508"),
         (["--out", "{tmp}"], "E508"),
         (["--input", "{tmp}/photo.jpg", "--set", "channels=1"], "E510"),
+        (["--batch", "4096", "--image", "16384"], "E310"),
+        (["--batch", "1000000"], "E510"),
         (["--set", "dim=900000", "--set", "s1.blocks=20 x attn(heads = 1)"], "E310"),
     ],
     ids=str,
