@@ -134,6 +134,22 @@ def _reduced(name: str, features: dict[str, Tensor]) -> Tensor:
     return features[name]
 
 
+def test_no_fixture_is_missing() -> None:
+    small = ("a", "b_rect_reduce2", "c_odd_ssmcfg", "d_layernorm", "e_epsprobe")
+    assert [*(f"mambar_small_{s}" for s in small), "mambar_tiny_patch16_224_real"] == FIXTURES
+    for name in FIXTURES:
+        fixture = json.loads((FOLDER / f"{name}.json").read_text())
+        if fixture["entry"] in REAL:
+            kept = {"hidden": "first_token", "residual": "mean_over_tokens"}
+            expected = {"head_in"} | {f"block{i}.{k}.{v}" for i in (0, 12, 23) for k, v in kept.items()}
+        else:
+            blocks = range(fixture["config"]["depth"])
+            expected = {"patch_embed", "tokens", "norm_f", "head_in"}
+            expected |= {f"block{i}.{what}" for i in blocks for what in ("hidden", "residual")}
+        stored = load_file(FOLDER / f"{name}.safetensors")
+        assert {k.removeprefix("feature.") for k in stored if k.startswith("feature.")} == expected
+
+
 @pytest.mark.parametrize("name", FIXTURES)
 def test_every_stored_feature(name: str) -> None:
     fixture = json.loads((FOLDER / f"{name}.json").read_text())

@@ -85,6 +85,16 @@ def _features(model: Model, images: Tensor) -> dict[str, Tensor]:
     return found
 
 
+def test_no_fixture_is_missing() -> None:
+    assert SMALL == ["mo_base", "mo_eps", "mo_partial_k5_odd", "mo_timm_default", "mo_timm_rw_silu_wide"]
+    assert FULL == ["full_mambaout_femto", "full_mambaout_tiny", "full_timm_mambaout_small_rw"]
+    for name in (*SMALL, *FULL):
+        fixture = json.loads((FOLDER / f"{name}.json").read_text())
+        tensors = load_file(FOLDER / f"{name}.safetensors")
+        stored = {k.removeprefix("golden.") for k in tensors if k.startswith("golden.")}
+        assert stored == set(fixture["golden_tensors"])
+
+
 def _assert_same(features: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
     for name, expected in stored.items():
         found = _stored_form(name, features)
@@ -144,7 +154,9 @@ def test_full_size(name: str) -> None:
     layout = "mambaout_timm" if "_timm_" in name else "mambaout"
     shapes = {k: tuple(v.shape) for k, v in to_layout(model, layout).items()}
     report = load_weights(model, {k: _formula(k, s) for k, s in shapes.items()})
+    assert report.complete
     assert report.layout == layout
+    assert sum(p.numel() for p in model.parameters()) == fixture["params"]
     i = np.arange(3 * h * w)
     images = torch.from_numpy(np.sin(0.37 * i + 0.11 * (i // w)).astype(np.float32)).view(1, 3, h, w)
     _assert_same(_features(model, images), {k.removeprefix("golden."): v for k, v in tensors.items()})
