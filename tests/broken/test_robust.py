@@ -18,6 +18,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SECONDS, MEGABYTES = 5, 300
+AT_ONCE = {"round_brackets", "square_brackets", "ten_megabytes", "many_blocks", "wide"}
+"""Refused within a second; the others take longer to read, and have the time above."""
 CHECK_EACH = """
 import json, pathlib, re, sys, time
 import archdsl
@@ -166,7 +168,7 @@ def test_large_texts_are_refused(name: str, told: dict[str, Told]) -> None:
     found = told[name]
     assert found.texts
     assert {code for code, _ in found.texts} <= set(TEXTS[name][1].split())
-    assert found.seconds < SECONDS
+    assert found.seconds < (1 if name in AT_ONCE else SECONDS)
     assert found.megabytes < MEGABYTES
     assert sum(size for _, size in found.texts) < 10_000
 
