@@ -13,7 +13,9 @@ from archdsl.diagnostics import Diagnostic, Severity
 
 
 def check(
-    files: Annotated[list[Path], typer.Argument(help="Spec files, or folders of them.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Spec files, folders of them, or names of shipped architectures.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the diagnostics as a JSON list.")] = False,
 ) -> None:
     """Check spec files: syntax, names, parameters and shapes of every architecture, without PyTorch.
@@ -21,8 +23,10 @@ def check(
     The exit status is 2 where there is an error.
     """
     import archdsl
+    from archdsl.graph.library import file_of
 
-    found: dict[Path, list[Diagnostic]] = {path: archdsl.check(path) for path in spec_files(files)}
+    meant = [path if path.exists() else file_of(str(path)) or path for path in files]
+    found: dict[Path, list[Diagnostic]] = {path: archdsl.check(path) for path in spec_files(meant)}
     diagnostics = list(dict.fromkeys(d for of_file in found.values() for d in of_file))
     errors = sum(d.severity is Severity.ERROR for d in diagnostics)
     warnings = len(diagnostics) - errors
