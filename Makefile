@@ -14,12 +14,13 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check fmt docs bench clean
+.PHONY: help demo test test-all test-gpu check fmt docs bench clean
 
 help:
 	@echo "make demo      build Mamba-R and run it on a photograph"
-	@echo "make test      the quick tests (under 12 minutes on 2 cores)"
+	@echo "make test      the quick tests (2 minutes on 2 cores)"
 	@echo "make test-all  every test, the slow ones too"
+	@echo "make test-gpu  what needs a CUDA device"
 	@echo "make check     linter, types, specs"
 	@echo "make fmt       format code and specs"
 	@echo "make docs      write the pages that come from the code"
@@ -52,6 +53,9 @@ test: $(READY)
 test-all: $(READY)
 	@$(BIN)/python -m pytest -n $(JOBS)
 
+test-gpu: $(READY)
+	@$(BIN)/python -m pytest -m gpu tests/gpu
+
 check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -67,6 +71,7 @@ fmt: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m archdsl.diagnostics.reference > docs/codes.md
 	@$(BIN)/python -m archdsl.ops._reference > docs/operators.md
+	@$(BIN)/archdsl show hybrid --svg docs/images/hybrid.svg
 
 bench: $(READY)
 	@$(BIN)/archdsl bench check --out docs/results/check.json

@@ -161,3 +161,8 @@ def test_the_codes_are_those_of_the_catalogue() -> None:
     assert (ROOT / "docs" / "codes.md").read_text(encoding="utf-8") == markdown(CATALOGUE), (
         "write it anew: make docs"
     )
+
+
+def test_the_picture_is_what_the_command_draws() -> None:
+    drawn = (ROOT / "docs" / "images" / "hybrid.svg").read_text(encoding="utf-8")
+    assert drawn == archdsl.load("hybrid").to_svg()
