@@ -83,7 +83,10 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
 def test_interruption_ends_with_130(tmp_path: Path) -> None:
     pipe = tmp_path / "endless.arch"
     os.mkfifo(pipe)
-    process = subprocess.Popen([sys.executable, "-m", "archdsl", "check", pipe], stderr=subprocess.PIPE)
+    # A suite started in the background of a shell passes on that interrupts are ignored.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from archdsl.cli.main import main; main()"
+    process = subprocess.Popen([sys.executable, "-c", code, "check", pipe], stderr=subprocess.PIPE)
     assert process.stderr is not None
     with pipe.open("wb"):  # returns once the command has opened the other end
         process.send_signal(signal.SIGINT)
