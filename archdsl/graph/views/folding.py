@@ -72,11 +72,3 @@ def _run_text(run: Run[str]) -> str:
 def callee(node: Node) -> str:
     """The name under which a block or network was called in the arch; the operator's where nobody called."""
     return node.calls[0].callee if node.calls else node.op.name
-
-
-def written_call(node: Node) -> str:
-    """The same with the arguments written there: `scan(order = cross)`."""
-    if not node.calls:
-        return node.op.name
-    given = [f"{name} = {text}" for name, text, origin in node.calls[0].values if origin.kind == "given"]
-    return f"{node.calls[0].callee}({', '.join(given)})" if given else node.calls[0].callee
