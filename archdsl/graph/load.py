@@ -43,7 +43,13 @@ def load(
 
     Raises:
         DiagnosticError: with everything that is wrong.
+        TypeError: for overrides that are no mapping from paths.
     """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise TypeError(f"overrides map paths to values, {type(overrides).__name__} does not")
+    for path in overrides or {}:
+        if not isinstance(path, str):
+            raise TypeError(f"a path in overrides is a str such as 's3.heads', not {path!r}")
     unit, name = _resolve(source, arch)
     faults = [d for u in unit.all_units() for d in u.faults]
     report = Report()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,3 +170,22 @@ def test_several_mistakes_at_once(path: Path) -> None:
     with pytest.raises(DiagnosticError) as error:
         archdsl.load(path, overrides={"s1.blocks": "2 x scna", "s2.heads": 5, "s9.y": 1})
     assert sorted(codes(error)) == ["E201", "E211", "E303"]
+
+
+@pytest.mark.parametrize("overrides", [{3: 4}, [("dim", 4)], "dim = 4"])
+def test_overrides_that_map_no_paths_are_refused_in_words(path: Path, overrides: Any) -> None:
+    with pytest.raises(TypeError, match=r"^(overrides map paths|a path in overrides is)"):
+        archdsl.load(path, overrides=overrides)
+
+
+@pytest.mark.parametrize("value", [None, True, "conv2d(3)"])
+def test_a_wrong_value_is_told_once_though_a_requirement_reads_it(value: object) -> None:
+    with pytest.raises(DiagnosticError) as error:
+        archdsl.load("mamba_r_tiny", dim=value)
+    assert [d.span.source.name for d in error.value.diagnostics if d.span] == ["<override dim>"]
+
+
+def test_a_requirement_without_a_value_of_its_own_fault_is_told(write: Write) -> None:
+    with pytest.raises(DiagnosticError) as error:
+        archdsl.load(write(ARCH.replace("  eps", "  require dim % none == 0\n  eps")))
+    assert codes(error) == ["E215"]

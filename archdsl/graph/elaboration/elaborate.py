@@ -16,7 +16,7 @@ from archdsl.graph.elaboration.frames import ARCH_SLOTS, STAGE_SLOTS, Frame, con
 from archdsl.graph.elaboration.overrides import apply, untaken
 from archdsl.graph.elaboration.pieces import Nodes, chain
 from archdsl.graph.elaboration.report import Report, SpecError, mistake
-from archdsl.graph.elaboration.requires import require
+from archdsl.graph.elaboration.requires import require, values_in
 from archdsl.graph.elaboration.scopes import Body, Cell
 from archdsl.graph.elaboration.site import Site
 from archdsl.graph.elaboration.slots import image, rate, recipe, size, width
@@ -61,10 +61,19 @@ def elaborate(plan: Plan, report: Report, builder: Builder, taken: Taken) -> Arc
     for cell in frame.body.names.values():
         with report.guard():
             value_of(cell)
+    undecided: list[tuple[SpecError, set[Span]]] = []
     for line, scope in frame.requires:
         with report.guard():
-            require(line, scope, plan.name)
+            try:
+                require(line, scope, plan.name)
+            except SpecError as error:
+                if error.diagnostics[0].code != "E215":
+                    raise
+                undecided.append((error, set(values_in(line, scope))))
     built = _Elaboration(frame, report, builder).run()
+    for without_value, given in undecided:  # a value that is wrong by itself was told of by whoever takes it
+        if not any(d.span in given for d in report.diagnostics):
+            report.add(*without_value.diagnostics)
     _untaken(frame, built.wanted, taken, failed=report.faults > before)
     report.shapes = True
     if report.faults > before:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from archdsl.diagnostics import Span
 from archdsl.graph.elaboration.evaluate import evaluate, unwrap, value_of
 from archdsl.graph.elaboration.report import mistake
 from archdsl.graph.elaboration.scopes import Scope, Value
@@ -42,6 +43,14 @@ def require(line: t.Require, scope: Scope, where: str = "") -> None:
         notes=(f"with {told}{f' in `{where}`' if where else ''}",) if told else (),
         help="change one of these values",
     )  # fmt: skip
+
+
+def values_in(line: t.Require, scope: Scope) -> Iterator[Span]:
+    """The places of the values that a line looks at."""
+    for name in _names(line.condition):
+        cell = scope.find(name)
+        if cell is not None and cell.expr is not None:
+            yield cell.expr.span
 
 
 def _names(expr: t.Expr) -> Iterator[str]:
