@@ -40,8 +40,11 @@ def load_weights(
         model: with storage (not on `meta`).
         source: a file (safetensors, or tensors written by `torch.save`), or a mapping from keys to tensors.
         strict: everything has to fit. Otherwise what a new task replaces (the classifier, registers) may be
-            missing or
-            of another shape: it keeps its values, and the report names it.
+            missing
+            or of another shape: it keeps its values, and the report names it.
+
+    Returns:
+        What was loaded, resized and left out, and which tensors hold infinity or not-a-number.
 
     Raises:
         DiagnosticError: E501 for a file that can't be read, E502 for weights that are not recognised, E503
@@ -80,6 +83,7 @@ class _Plan:
     resized: list[tuple[str, tuple[int, int], tuple[int, int]]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     mismatched: list[Mismatch] = field(default_factory=list)
+    not_finite: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
     def locate(self, name: str) -> tuple[str, Conversion] | None:
@@ -97,8 +101,8 @@ class _Plan:
         key, conversion = place
         self.used.add(key)
         theirs = self.checkpoint.tensors[key]
-        if theirs.is_floating_point() != target.is_floating_point():
-            reason = f"the checkpoint holds {theirs.dtype}, the model {target.dtype}"
+        reason = _unusable(theirs, target)
+        if reason:
             self.mismatched.append(Mismatch(name, key, tuple(target.shape), tuple(theirs.shape), reason))
             return
         ours = conversion.to_ours(theirs)
@@ -108,6 +112,8 @@ class _Plan:
             ours = self._resize(name, ours, target)
         if ours.shape == target.shape:
             self.ready[name] = ours
+            if not ours.to(target.dtype).isfinite().all():
+                self.not_finite.append(name)
         else:
             self.mismatched.append(Mismatch(name, key, tuple(target.shape), tuple(theirs.shape)))
 
@@ -139,6 +145,7 @@ class _Plan:
             missing=tuple(self.missing),
             unexpected=tuple(unexpected),
             mismatched=tuple(self.mismatched),
+            not_finite=tuple(self.not_finite),
         )
 
     def replaceable(self, name: str) -> bool:
@@ -154,6 +161,17 @@ class _Plan:
         return any(matches(pattern, name) for pattern in self.layout.replaceable for name in names)
 
 
+def _unusable(theirs: Tensor, target: Tensor) -> str:
+    """Why no tensor of ours can be made of one of a checkpoint, whatever its shape; '' where it can."""
+    if theirs.is_meta:
+        return "the checkpoint's tensor has no storage"
+    if theirs.layout is not torch.strided:
+        return "the checkpoint's tensor is sparse"
+    if theirs.is_floating_point() != target.is_floating_point():
+        return f"the checkpoint holds {theirs.dtype}, the model {target.dtype}"
+    return ""
+
+
 def _judge(report: WeightsReport, layout: Layout | None, plan: _Plan, strict: bool) -> None:
     """Raises where something that has to fit does not."""
     names = [*report.missing, *(m.name for m in report.mismatched)]
@@ -162,7 +180,7 @@ def _judge(report: WeightsReport, layout: Layout | None, plan: _Plan, strict: bo
         return
     family = layout.title if layout else "archdsl"
     if tolerable:
-        step = "give strict=False to keep the model's own values there"
+        step = "in Python, `load_weights(..., strict=False)` keeps the model's own values there"
     else:
         step = "build the architecture that the weights were trained for, then change it"
     notes = tuple(line.strip() for line in problems(report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _SHOWN = 8
@@ -42,6 +43,7 @@ class WeightsReport:
         missing: tensors of the model that the checkpoint lacks.
         unexpected: keys of the checkpoint that the model has no place for.
         mismatched: tensors that don't fit.
+        not_finite: tensors among the loaded ones that hold infinity or not-a-number in the model's type.
     """
 
     layout: str
@@ -51,6 +53,7 @@ class WeightsReport:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[Mismatch, ...] = ()
+    not_finite: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -66,6 +69,7 @@ class WeightsReport:
         if not self.complete:
             out.append("  the model keeps its own values where the checkpoint does not fit:")
             out += problems(self)
+        out += _listed("warning: infinite or not a number", self.not_finite)
         return "\n".join(out)
 
 
@@ -73,14 +77,19 @@ def problems(report: WeightsReport) -> list[str]:
     """Lines on what did not fit, the first few of each kind."""
     out: list[str] = []
     for title, items in (
-        ("of another shape", [str(m) for m in report.mismatched]),
+        ("of another shape", [str(m) for m in report.mismatched if not m.reason]),
+        ("of another kind", [str(m) for m in report.mismatched if m.reason]),
         ("not in the checkpoint", list(report.missing)),
         ("without a place in the model", list(report.unexpected)),
     ):
-        out += [f"  {title}: {item}" for item in items[:_SHOWN]]
-        if len(items) > _SHOWN:
-            out.append(f"  {title}: {len(items) - _SHOWN} more")
+        out += _listed(title, items)
     return out
+
+
+def _listed(title: str, items: Sequence[str]) -> list[str]:
+    """A line for each of the first few, and how many more there are."""
+    out = [f"  {title}: {item}" for item in items[:_SHOWN]]
+    return out if len(items) <= _SHOWN else [*out, f"  {title}: {len(items) - _SHOWN} more"]
 
 
 def _shape(shape: tuple[int, ...]) -> str:

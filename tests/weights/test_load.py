@@ -130,7 +130,7 @@ def test_another_number_of_classes() -> None:
     trained, other = _model(), _model(classes=9)
     text = _refused("E503", other, _official(trained))
     assert "head.linear.weight: model 9 x 32, checkpoint 5 x 32" in text
-    assert "strict=False" in text
+    assert "in Python, `load_weights(..., strict=False)` keeps" in text
     head = other.state_dict()["head.linear.weight"].clone()
     report = archdsl.load_weights(other, _official(trained), strict=False)
     assert [m.name for m in report.mismatched] == ["head.linear.weight", "head.linear.bias"]
@@ -308,3 +308,27 @@ def test_patterns() -> None:
     twice = layout.locate("c.3")
     assert twice is not None
     assert twice[0] == "b.3.3"
+
+
+def test_numbers_that_are_none_are_loaded_and_told() -> None:
+    weights = _official(_model())
+    weights["norm_f.weight"][3] = float("nan")
+    weights["layers.0.norm.weight"] = torch.full((32,), 1e9, dtype=torch.float64)
+    report = archdsl.load_weights(_model(), weights)
+    assert report.complete
+    assert report.not_finite == ("head.norm.weight",)
+    assert str(report).splitlines()[1:] == ["  warning: infinite or not a number: head.norm.weight"]
+    narrow = archdsl.load_weights(_model().half(), weights)
+    assert set(narrow.not_finite) == {"head.norm.weight", "stages.trunk.blocks.0.residual.norm.weight"}
+    assert archdsl.load_weights(_model(), _official(_model())).not_finite == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"), [(Tensor.to_sparse, "sparse"), (lambda t: t.to("meta"), "storage")]
+)
+def test_tensors_that_cannot_be_copied_are_refused(change: Callable[[Tensor], Tensor], why: str) -> None:
+    weights = _official(_model())
+    weights["norm_f.weight"] = change(weights["norm_f.weight"])
+    text = _refused("E503", _model(), weights)
+    assert "of another kind: head.norm.weight: the checkpoint's tensor" in text
+    assert why in text
