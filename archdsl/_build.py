@@ -36,8 +36,8 @@ def build(
 
     Raises:
         DiagnosticError: for mistakes in the spec or the arguments, and for weights that don't fit.
-        ValueError: for a backend that is no kernel's name.
-        TypeError: for an architecture with arguments that only a spec takes.
+        ValueError: for a backend that is no kernel's name, and a device that is none.
+        TypeError: for an architecture with arguments that only a spec takes, and overrides without paths.
     """
     from archdsl.compiler import compile_model
     from archdsl.graph.architecture import Architecture

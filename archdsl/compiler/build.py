@@ -34,17 +34,26 @@ def compile_model(
         passes: what happens to the architecture before modules are built.
 
     Raises:
-        ValueError: for a backend that is no kernel's name.
+        ValueError: for a backend that is no kernel's name, and a device that is none.
     """
     known = ("auto", *(c.name for c in CANDIDATES))
     if backend not in known:
         raise ValueError(f"there is no backend {backend!r}: one of {', '.join(known)}")
-    where = torch.get_default_device() if device is None else torch.device(device)
+    where = _device(device)
     with torch.device(where), _NoWrites() if where.type == "meta" else nullcontext():
         model = Model(architecture, backend=backend, passes=passes)
     if where.type != "meta":
         initialise(model.placed, architecture.init)
     return model
+
+
+def _device(device: torch.device | str | None) -> torch.device:
+    try:
+        return torch.get_default_device() if device is None else torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"there is no device {device!r}: one of cpu, cuda, cuda:1, mps, meta or another of torch's"
+        ) from error
 
 
 class _NoWrites(TorchFunctionMode):

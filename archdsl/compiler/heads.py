@@ -9,16 +9,17 @@ from torch import nn
 from archdsl.compiler.modules import Placed
 from archdsl.graph.architecture import Architecture
 from archdsl.graph.node import Node
+from archdsl.nn.chain import Chain
 from archdsl.nn.stream import Stream, run
 
-_NORMS = frozenset({"layer_norm", "rms_norm", "batch_norm"})
+_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d)
 
 
-def leading_norm(head: Placed | None) -> nn.Module | None:
+def leading_norm(head: nn.Module | None) -> nn.Module | None:
     """The norm over all tokens that the head begins with, or None."""
-    while head is not None and head.node.op.name == "chain" and head.parts:
-        head = head.parts[0]
-    return head.module if head is not None and head.node.op.name in _NORMS else None
+    while type(head) is Chain:
+        head = next(iter(head.parts()), None)
+    return head if isinstance(head, _NORMS) else None
 
 
 def last(head: Placed) -> Placed:
@@ -28,17 +29,18 @@ def last(head: Placed) -> Placed:
     return head
 
 
-def run_head(head: Placed, s: Stream, pre_logits: bool = False) -> Stream:
+def run_head(head: nn.Module, s: Stream, pre_logits: bool = False) -> Stream:
     """The head, or all of it but its last linear."""
     if not pre_logits:
-        return run(head.module, s)
-    if head.node.op.name == "linear":
+        return run(head, s)
+    if isinstance(head, nn.Linear):
         return s
-    if head.node.op.name != "chain":
-        return run(head.module, s)
-    for part in head.parts[:-1]:
-        s = run(part.module, s)
-    return run_head(head.parts[-1], s, pre_logits)
+    if type(head) is not Chain:
+        return run(head, s)
+    *before, end = head.parts()
+    for part in before:
+        s = run(part, s)
+    return run_head(end, s, pre_logits)
 
 
 def with_classes(architecture: Architecture, classes: int) -> Architecture:

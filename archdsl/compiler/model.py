@@ -56,8 +56,7 @@ class Model(nn.Module):
             name = attribute(nn.ModuleDict, stage.name)
             self.stages[name] = StageModule(blocks, down.module if down else None, _windows(stage))
         head = self.placed.get("head")
-        if head is not None:
-            self.head = head.module
+        self.head = None if head is None else head.module
         for module in self.modules():
             if isinstance(module, SelectiveScan):
                 module.backend = backend
@@ -241,7 +240,7 @@ class Model(nn.Module):
         if len(s.grid) != 2:
             raise ValueError("there is no feature map: the tokens have no places")
         final = per_block(self.architecture) or index == len(self.architecture.stages) - 1
-        before_head = leading_norm(self.placed.get("head"))
+        before_head = leading_norm(self.head)
         if norm and final and before_head is not None:
             s = run(before_head, s)
         patches, extras = s.take_apart()
@@ -253,10 +252,9 @@ class Model(nn.Module):
         return (places.permute(0, 3, 1, 2) if output_fmt == "NCHW" else places), beside
 
     def _through_head(self, s: Stream, pre_logits: bool = False) -> Tensor:
-        head = self.placed.get("head")
-        if head is None:
+        if self.head is None:
             return s.x
-        s = run_head(head, s, pre_logits)
+        s = run_head(self.head, s, pre_logits)
         return s.x if s.grid else s.x[:, 0]
 
 

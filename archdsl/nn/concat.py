@@ -25,5 +25,5 @@ class Concat(StreamModule):
     def forward(self, s: Stream) -> Stream:
         """The vector."""
         x = s.x if self.neck is None else self.neck(s.x)
-        vector = Stream(x.reshape(x.shape[0], 1, -1), ())
+        vector = Stream(x.flatten(1).unsqueeze(1), ())
         return vector if self.norm is None else run(self.norm, vector)

@@ -25,6 +25,15 @@ class PatchEmbed(StreamModule):
         self.extras = nn.Linear(channels, dim) if extras else None
 
     def forward(self, s: Stream) -> Stream:
-        """The patches, the extra tokens carried past."""
+        """The patches, the extra tokens carried past.
+
+        Raises:
+            ValueError: for a map smaller than a patch.
+        """
+        (height, width), patch = s.grid, self.proj.kernel_size[0]
+        if height < patch or width < patch:
+            raise ValueError(
+                f"a patch of {patch} x {patch} does not fit into {height} x {width}: use a larger image"
+            )
         image, extras = s.map_and_extras()
         return s.with_map(self.proj(image), carried(extras, self.extras))

@@ -273,3 +273,55 @@ def test_an_architecture_is_complete() -> None:
 def test_tensors_that_hold_no_images(mamba_r: archdsl.Model, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"mamba_r takes images \(batch, 3, height, width\)"):
         mamba_r(torch.zeros(shape))
+
+
+def test_a_head_put_in_place_of_the_other_is_the_one_that_runs() -> None:
+    """As PyTorch's wrappers do it, and people who want features."""
+    model = archdsl.build("mamba_r", **MAMBA_R).eval()
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        vector = model.forward_head(model.forward_features(images), pre_logits=True)
+        whole, model.head = model.head, torch.nn.Identity()
+        assert torch.equal(model(images), model.forward_features(images))
+        model.head = torch.nn.Sequential()
+        assert torch.equal(model(images), model.forward_features(images))
+        model.head = whole
+        model.get_submodule("head").linear = torch.nn.Linear(vector.shape[1], 3)
+        assert model(images).shape == (2, 3)
+
+
+def test_replicas_run_their_own_head() -> None:
+    """torch.nn.DataParallel makes shallow copies and gives them modules of their own."""
+    model = archdsl.build("mamba_r", **MAMBA_R).eval()
+    replica = model._replicate_for_data_parallel()
+    replica.head = copy.deepcopy(model.head)
+    with torch.no_grad():
+        for weight in replica.head.parameters():
+            weight.zero_()
+        assert not replica(torch.randn(1, 3, 64, 96)).any()
+
+
+def test_an_image_smaller_than_a_patch_is_refused_in_words(mamba_r: archdsl.Model) -> None:
+    with pytest.raises(ValueError, match="a patch of 16 x 16 does not fit into 8 x 40: use a larger image"):
+        mamba_r(torch.randn(1, 3, 8, 40))
+
+
+def test_no_image_gives_no_logits(mamba_r: archdsl.Model) -> None:
+    assert mamba_r(torch.randn(0, 3, 64, 96)).shape == (0, 5)
+
+
+@pytest.mark.parametrize("device", ["zz", 3.5])
+def test_a_device_that_is_none_is_refused_in_words(device: Any) -> None:
+    with pytest.raises(ValueError, match=f"there is no device {device!r}"):
+        archdsl.build("mamba_r", **MAMBA_R, device=device)
+
+
+def test_under_autocast_the_residual_stream_of_mamba_r_is_float32(mamba_r: archdsl.Model) -> None:
+    types = set()
+    blocks = [block for stage in mamba_r.stages.values() for block in stage.blocks.children()]
+    hooks = [block.register_forward_hook(lambda m, x, s: types.add(s.x.dtype)) for block in blocks]
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        mamba_r(torch.randn(1, 3, 64, 96))
+    for hook in hooks:
+        hook.remove()
+    assert types == {torch.float32}
