@@ -65,7 +65,7 @@ def usage_mistake(error: typer.TyperException) -> Diagnostic:
     """A wrong option, value or command as typer found it."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "archdsl"
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".").replace(": Value error, ", ": ")
     return Diagnostic("E510", message[:1].lower() + message[1:], help=f"see `{path} --help`")
 
 

@@ -21,6 +21,8 @@ PIPE_WIDTH = 160
 """Columns where the output is no terminal."""
 NARROW = 132
 """Under so many columns tables are denser."""
+TINY = 64
+"""Under so many columns tables hold only what no other line tells."""
 
 
 class Screen(Console):
@@ -61,25 +63,28 @@ class Column:
 def stage_table(rows: Sequence[StageRow], total: Cost, width: int, extra: Sequence[Column] = ()) -> Table:
     """The table of stages with totals; denser, with rounded counts, where there is little room.
 
+    In less than `TINY` columns only the grid, the counts and the times are left.
+
     Args:
         rows: stem, stages, head.
         total: of the whole.
         width: columns of the terminal.
         extra: further columns.
     """
-    narrow = width < NARROW
+    narrow, tiny = width < NARROW, width < TINY
 
     def count(number: int) -> str:
         return short(number) if narrow else f"{number:,}"
 
-    columns = [
-        Column("grid", [grid_text(row.output) for row in rows]),
-        Column("dim", [str(row.output.dim) for row in rows]),
-        Column("tokens", [f"{row.output.tokens:,}" for row in rows]),
+    columns = [Column("grid", [grid_text(row.output) for row in rows])]
+    if not tiny:
+        columns.append(Column("dim", [str(row.output.dim) for row in rows]))
+        columns.append(Column("tokens", [f"{row.output.tokens:,}" for row in rows]))
+    columns += [
         Column("params", [count(row.params) for row in rows], count(total.params)),
         Column("MACs", [short(row.macs.total) for row in rows], short(total.macs.total)),
     ]
-    if total.macs.scan:
+    if total.macs.scan and not tiny:
         cells = [short(row.macs.scan) if row.macs.scan else "-" for row in rows]
         columns.append(Column("scans" if narrow else "scan MACs", cells, short(total.macs.scan)))
     columns += [column for column in extra if not (narrow and column.wide)]
@@ -92,9 +97,10 @@ def stage_table(rows: Sequence[StageRow], total: Cost, width: int, extra: Sequen
         footer_style="bold",
     )
     table.add_column("stage", footer="total", style="cyan", no_wrap=True)
-    table.add_column("blocks", min_width=14)
+    if not tiny:
+        table.add_column("blocks", min_width=14)
     for column in columns:
         table.add_column(column.heading, footer=column.footer, justify=column.justify, no_wrap=True)
     for row, *cells in zip(rows, *(column.cells for column in columns), strict=True):
-        table.add_row(row.name, Text(row.blocks), *cells)
+        table.add_row(row.name, *([] if tiny else [Text(row.blocks)]), *cells)
     return table

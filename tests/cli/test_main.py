@@ -47,7 +47,7 @@ def test_version(archdsl: Any) -> None:
         (["check", "--jason", "x.arch"], "no such option: --jason"),
         (["build", "hybrid", "--batch", "0"], "invalid value for '--batch'"),
         (["build", "hybrid", "--batch", "many"], "invalid value for '--batch'"),
-        (["build", "hybrid", "--dtype", "int8"], "invalid value for '--dtype'"),
+        (["build", "hybrid", "--dtype", "int8"], "invalid value for '--dtype': 'int8' is not one of"),
         (["cost", ""], "SPEC is empty"),
         (["cost", "hybrid", "--image", "wide"], "`--image wide` is no size"),
         (["cost", "hybrid", "--image", "224x"], "`--image 224x` is no size"),

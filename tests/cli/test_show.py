@@ -87,3 +87,14 @@ def test_mistakes_in_options_name_the_option(archdsl: Any, small: str) -> None:
         done = archdsl(*arguments)
         assert done.status == 2, arguments
         assert done.err.startswith(f"error[{code}"), (arguments, done.err)
+
+
+@pytest.mark.parametrize("columns", ["40", "63", "64", "80", "132"])
+def test_numbers_are_whole_in_narrow_terminals(
+    archdsl: Any, small: str, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    done = archdsl("cost", small)
+    assert done.status == 0
+    assert "\N{HORIZONTAL ELLIPSIS}" not in done.out
+    assert "params" in done.out
