@@ -9,6 +9,7 @@ from importlib import import_module
 from torch import nn
 
 from archdsl.graph.node import Node
+from archdsl.ops import unique
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +60,7 @@ def place(node: Node, shared: dict[str, Placed] | None = None) -> Placed:
     arguments = node.op.arguments(node.input, node.output)
     parts = tuple(place(p, shared) for p in node.parts)
     if node.parts or node.op.parts:
-        names = (attribute(constructor, n) for n in node.names())
+        names = unique([attribute(constructor, n) for n in node.names()])
         arguments["parts"] = {n: p.module for n, p in zip(names, parts, strict=True)}
     module = constructor(**arguments)
     if not isinstance(module, nn.Module):

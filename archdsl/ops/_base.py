@@ -142,14 +142,19 @@ class Op(BaseModel):
 
 
 def unique(names: Sequence[str]) -> tuple[str, ...]:
-    """The names with `_2`, `_3` ... behind those that stood before.
+    """The names with `_2`, `_3` ... behind those that stood before, numbers that are taken left out.
 
     >>> unique(["norm", "conv2d", "conv2d"])
     ('norm', 'conv2d', 'conv2d_2')
+    >>> unique(["conv2d", "conv2d_2", "conv2d"])
+    ('conv2d', 'conv2d_2', 'conv2d_3')
     """
-    seen: dict[str, int] = {}
-    out: list[str] = []
+    count: dict[str, int] = {}
+    out: dict[str, None] = {}
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+        free = name
+        while free in out:
+            count[name] = count.get(name, 1) + 1
+            free = f"{name}_{count[name]}"
+        out[free] = None
     return tuple(out)
