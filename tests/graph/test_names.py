@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import archdsl
+from archdsl.diagnostics import DiagnosticError
 from archdsl.features import Feature
 from archdsl.graph import Node, instantiate
 
@@ -213,3 +214,19 @@ def test_a_residual_is_a_block_wherever_blocks_stand(write: Write) -> None:
     bare = spec("blocks = 2 x residual(linear -> gelu -> linear)")
     digests = {archdsl.load(write(text)).digest() for text in (lines, value, bare)}
     assert len(digests) == 1
+
+
+class TestWhatIsRemembered:
+    @pytest.mark.parametrize(
+        ("inside", "first", "second"),
+        [
+            ("windowed(linear, v)", "[1, 1]", "[on, on]"),
+            ("routed(linear, v)", "local(1)", "local(on)"),
+            ("linear(16, v)", "on", "1"),
+        ],
+    )
+    def test_on_is_not_1(self, write: Write, inside: str, first: str, second: str) -> None:
+        before = f"block b(v) {{ residual {inside} }}"
+        archdsl.load(write(spec(f"blocks = b({first})", before=before)))
+        with pytest.raises(DiagnosticError):
+            archdsl.load(write(spec(f"blocks = b({first}) + b({second})", before=before)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from archdsl.diagnostics import Diagnostic, Span
-from archdsl.features import Feature
+from archdsl.features import Feature, Word
 from archdsl.graph.elaboration.calls import Bound
 from archdsl.graph.elaboration.evaluate import unwrap, value_of
 from archdsl.graph.elaboration.files import Definition
@@ -56,7 +56,16 @@ def call_key(item: tuple[str, Cell]) -> object:
     if isinstance(value, Part) and isinstance(value.expr, t.Name) and not value.given:
         callee = at_file_level(value.scope, value.expr.id)
         return name, cell.origin, callee, value.scope.open
-    return name, cell.origin, type(value), value
+    return name, cell.origin, _told_apart(value)
+
+
+def _told_apart(value: object) -> object:
+    """The value with the types inside it: `on` and 1 are equal in Python."""
+    if isinstance(value, tuple):
+        return tuple(_told_apart(v) for v in value)
+    if isinstance(value, Word):
+        return value.name, _told_apart(value.args), _told_apart(value.kwargs)
+    return type(value), value
 
 
 def lifted(error: SpecError, definition: Definition, call: t.Name | t.Call, scope: Scope) -> SpecError:
