@@ -90,7 +90,7 @@ class Subtotals:
             macs = macs + inner.macs
             size += inner.activation_bytes
         if node.share:
-            shared[node.share] = params
+            shared = {node.share: params + sum(shared.values())}
             params = 0
         total = _Subtotal(params, shared, macs, size)
         self.known[id(node)] = total
