@@ -33,17 +33,17 @@ def digest(architecture: Architecture) -> str:
     parts: list[object] = [
         architecture.channels,
         architecture.classes,
-        form.sequence([architecture.stem]),
+        form.top(architecture.stem),
     ]
     for stage in architecture.stages:
         parts.append(
             [
                 None if stage.within is None else _operator(stage.within),
-                None if stage.downsample is None else form.sequence([stage.downsample]),
-                form.sequence(stage.blocks),
+                None if stage.downsample is None else form.top(stage.downsample),
+                [h for block in stage.blocks for h in form.top(block)],
             ]
         )
-    parts.append(None if architecture.head is None else form.sequence([architecture.head]))
+    parts.append(None if architecture.head is None else form.top(architecture.head))
     text = json.dumps(parts, separators=(",", ":"), sort_keys=True)
     return f"{VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
 
@@ -51,14 +51,23 @@ def digest(architecture: Architecture) -> str:
 class _Canonical:
     """Nodes as lists of hashes, one for each operator that stands in a row.
 
-    Each distinct node object is hashed once, unless weights are shared inside it: their keys are numbered
-    in the order in which they occur in the whole architecture.
+    Each distinct node object is hashed once, unless it stands inside a top node and weights are shared inside
+    it: their keys are numbered in the order in which they occur in the top node.
     """
 
     def __init__(self) -> None:
+        self._tops: dict[int, list[str]] = {}
         self._known: dict[int, list[str]] = {}
         self._keys: dict[str, int] = {}
         self._lookups = 0
+
+    def top(self, node: Node) -> list[str]:
+        """A stem, a downsample, a block or a head: weights are shared inside it only."""
+        found = self._tops.get(id(node))
+        if found is None:
+            self._keys.clear()
+            found = self._tops[id(node)] = self._node(node)
+        return found
 
     def sequence(self, nodes: Iterable[Node]) -> list[str]:
         return [h for node in nodes for h in self._node(node)]

@@ -145,6 +145,19 @@ def test_sharing_of_weights_changes_it(tmp_path: Path) -> None:
     assert len({own, shared, half}) == 3
 
 
+def test_keys_of_sharing_do_not_tell_a_definition_from_its_text(tmp_path: Path) -> None:
+    routed = "routed(conv1d(3), order = both)"
+
+    def text(m: str) -> str:
+        shared = "routed(shared(linear), order = both)"
+        blocks = (
+            f"block b {{ residual {m} -> {m} -> {shared} }}\nblock c {{ residual silu -> {m} -> {shared} }}\n"
+        )
+        return f"mixer m = {routed}\n{blocks}" + (BODY % "(b + c + c)").replace("2 x", "c +")
+
+    assert _loaded(tmp_path, text("m")).digest() == _loaded(tmp_path, text(routed)).digest()
+
+
 X = Feature(8, (2, 2))
 
 
