@@ -74,6 +74,36 @@ def test_keeps_windows_round_a_stage(tmp_path: Path) -> None:
     assert again.stages[0].within == architecture.stages[0].within
 
 
+@pytest.mark.parametrize(
+    ("stage", "block", "inside"),
+    [("linear", "attention", "linear_attention(4)"), ("selective", "scan", "selective_scan(4)")],
+)
+def test_no_block_takes_the_name_of_an_operator(stage: str, block: str, inside: str, tmp_path: Path) -> None:
+    path = tmp_path / "names.arch"
+    path.write_text(
+        f"block {block} {{ residual {inside} }}\n"
+        "arch a(dim = 16) {\n  stem = patch_embed(16, dim) -> batch_norm\n"
+        f"  stage {stage} {{ blocks = {block} }}\n  head = none\n}}\n",
+        encoding="utf-8",
+    )
+    architecture = archdsl.load(path)
+    path.write_text(architecture.to_source(), encoding="utf-8")
+    assert archdsl.load(path).digest() == architecture.digest()
+
+
+def test_blocks_of_one_name_and_one_that_looks_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.arch"
+    path.write_text(
+        "block c(k) { residual conv2d(k) }\nblock c_2 { residual gelu }\n"
+        "arch a(dim = 16) {\n  stem = patch_embed(16, dim)\n"
+        "  stage s { blocks = c(3) + c_2 + c(5) }\n  head = none\n}\n",
+        encoding="utf-8",
+    )
+    architecture = archdsl.load(path)
+    path.write_text(architecture.to_source(), encoding="utf-8")
+    assert archdsl.load(path).digest() == architecture.digest()
+
+
 def test_keeps_combinators_with_nothing_inside(tmp_path: Path) -> None:
     spec = tmp_path / "empty.arch"
     spec.write_text(

@@ -13,18 +13,19 @@ from archdsl.features import Order, Word
 from archdsl.graph.architecture import Architecture, Stage
 from archdsl.graph.node import Node
 from archdsl.graph.views.folding import callee, fold, fold_text
-from archdsl.ops import Op, unique
+from archdsl.ops import Op, names, unique
+from archdsl.ops.drop_path import DropPath
 
 WIDTH = 110
 INDENT = "  "
 AMBIENT = frozenset({"drop_path"})
-"""Ambient values that are written once, as a setting of the arch."""
+"""Ambient values that are written once, as a setting of the arch or of a stage."""
 
 
 def to_source(architecture: Architecture) -> str:
     """The whole text, with a newline at its end."""
     blocks = _Blocks()
-    stages = [_stage(stage, blocks) for stage in architecture.stages]
+    stages = [_stage(stage, blocks, architecture.drop_path) for stage in architecture.stages]
     a = architecture
     height, width = a.image
     settings = [
@@ -50,7 +51,7 @@ class _Blocks:
         self.definitions: list[str] = []
         self._by_text: dict[str, str] = {}
         self._by_node: dict[int, str] = {}
-        self._taken: list[str] = []
+        self._taken = sorted(names())
 
     def name(self, stage: Stage, node: Node) -> str:
         known = self._by_node.get(id(node))
@@ -68,8 +69,9 @@ class _Blocks:
         return known
 
 
-def _stage(stage: Stage, blocks: _Blocks) -> list[str]:
+def _stage(stage: Stage, blocks: _Blocks, drop_path: float) -> list[str]:
     inside = [f"dim = {stage.feature.dim}"]
+    inside += [f"drop_path = {value_text(rate)}" for rate in sorted(_rates(stage) - {drop_path})[:1]]
     down = "downsample = "
     if stage.downsample is None:
         inside.append(f"{down}none")
@@ -80,6 +82,12 @@ def _stage(stage: Stage, blocks: _Blocks) -> list[str]:
     runs = fold([blocks.name(stage, node) for node in stage.blocks])
     inside += _fitted("blocks = ", " + ", [fold_text([run]) for run in runs])
     return [f"stage {stage.name} {{", *(f"{INDENT}{line}" for line in inside), "}"]
+
+
+def _rates(stage: Stage) -> set[float]:
+    """The rates that the stage's blocks take from the arch or, where it sets one, from the stage."""
+    nodes = (node for block in stage.blocks for node in block.walk())
+    return {n.op.drop_path for n in nodes if isinstance(n.op, DropPath) and n.op.rate is None}
 
 
 def _block_lines(node: Node) -> Iterator[str]:
