@@ -51,13 +51,18 @@ def split_lines(tokens: list[Token]) -> list[Line]:
     bodies = 0
     line, newlines = Line(), 0
     previous: Token | None = None
+    separator_alone = False  # nothing but `;` on the line so far
     for token in tokens:
         kind = token.type
         if kind == "END" and token != ";":
-            newlines += 1
+            newlines += not separator_alone
+            separator_alone = False
             if line.tokens or line.comment:
                 lines.append(line)
                 line, newlines = Line(), 0
+            continue
+        if token == ";" and not line.tokens:
+            separator_alone = True
             continue
         in_brackets = bool(opened) and opened[-1][0] != "LBRACE"
         if not line.tokens and not line.comment:
@@ -67,6 +72,7 @@ def split_lines(tokens: list[Token]) -> list[Line]:
             line.row = not in_brackets and not goes_on
             if goes_on or kind == "RBRACE" or (previous is not None and previous.type == "LBRACE"):
                 line.blank = False
+        separator_alone = False
         if kind == "COMMENT":
             line.comment = token
             continue

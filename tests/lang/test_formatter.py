@@ -42,6 +42,8 @@ def test_shipped_specs_are_formatted(path: Path) -> None:
         ("arch a {\n# one\nstage s {# two\nb = 1 # three\n# four\n}\n# five\n}\n# six", None),
         ("mixer m =\na\n->b\n + c", "mixer m =\n  a\n  -> b\n  + c\n"),
         ("arch a {\nstem = a\n-> b\n}", "arch a {\n  stem = a\n      -> b\n}\n"),
+        ("mixer m =\na\n; -> b", "mixer m =\n  a\n  -> b\n"),
+        ("let a = 1\n;\nlet b = 2\n\n; ;\n\nlet c = 3", "let a = 1\nlet b = 2\n\nlet c = 3\n"),
         ("let a = 2 x(b+c) + 3 x each [d]", "let a = 2 x (b + c) + 3 x each [d]\n"),
     ],
 )
