@@ -41,7 +41,6 @@ class _Bracket:
     kind: str
     inside: int
     closing: int
-    number: int
 
 
 @dataclass(slots=True)
@@ -52,7 +51,6 @@ class _Layout:
     open: list[_Bracket] = field(default_factory=list)
     indent: int = 0  # of the statement that is being written
     value: int = 0  # where its value begins
-    previous: Token | None = None
 
     def place(self, i: int) -> None:
         """Places line `i`; a row that begins a group places its whole group."""
@@ -110,7 +108,7 @@ class _Layout:
                 if kind == "LBRACE":
                     closing = self.indent
                     inside = self.indent + _INDENT if last else columns[n + 1]
-                self.open.append(_Bracket(kind, inside, closing, n))
+                self.open.append(_Bracket(kind, inside, closing))
             elif kind in ("RPAR", "RSQB", "RBRACE"):
                 self.open.pop()
             elif not self.open or self.open[-1].kind == "LBRACE":

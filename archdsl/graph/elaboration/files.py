@@ -51,7 +51,6 @@ class Unit:
         arches: its architectures and variants, in order.
         lets: its file-level values.
         faults: what is wrong with its `use` lines and names.
-        incomplete: a used file is missing, so names of it are unknown.
     """
 
     source: Source
@@ -63,7 +62,6 @@ class Unit:
     arches: dict[str, t.ArchDef | t.VariantDef] = field(default_factory=dict)
     lets: dict[str, Cell] = field(default_factory=dict)
     faults: list[Diagnostic] = field(default_factory=list)
-    incomplete: bool = False
 
     def own(self, name: str) -> Definition | Cell | None:
         """The mixer, block or value that this file defines under a name."""
@@ -200,12 +198,8 @@ class _Loading:
             if isinstance(statement, t.Use):
                 try:
                     used.append(self._use(unit, statement, circle))
-                except SpecError as error:
+                except (SpecError, DiagnosticError) as error:
                     unit.faults += error.diagnostics
-                    unit.incomplete = True
-                except DiagnosticError as error:
-                    unit.faults += error.diagnostics
-                    unit.incomplete = True
             else:
                 _define(unit, statement)
         unit.used = tuple(dict.fromkeys(used))

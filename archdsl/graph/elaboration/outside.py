@@ -20,7 +20,7 @@ def given_from_outside(path: str, value: object, unit: Unit) -> Given:
         DiagnosticError: E1 mistakes of the path or the text, E205 for values that the language doesn't have.
     """
     where = Source(f"<override {path}>", path)
-    return Given(parse_path(where), value_expr(path, value), unit, variant=False)
+    return Given(parse_path(where), value_expr(path, value), unit)
 
 
 def value_expr(path: str, value: object) -> t.Expr:

@@ -16,11 +16,6 @@ from archdsl.ops._types import MAX_WIDTH, describe
 MAX_IMAGE = 16_384
 
 
-def span_of(cell: Cell, otherwise: Span) -> Span:
-    """The text to blame for a slot's value."""
-    return place(cell, otherwise)
-
-
 def _value(cell: Cell, span: Span) -> Value:
     value = value_of(cell)
     if isinstance(value, Word) and cell.expr is not None and cell.scope is not None:
@@ -34,7 +29,7 @@ def size(cell: Cell, span: Span, low: int, high: int, what: str) -> int:
     Raises:
         SpecError: E205, E310.
     """
-    span = span_of(cell, span)
+    span = place(cell, span)
     n = whole(_value(cell, span), span)
     if not low <= n <= high:
         raise mistake(
@@ -62,7 +57,7 @@ def image(cell: Cell, span: Span) -> tuple[int, int]:
     Raises:
         SpecError: E205, E310.
     """
-    span = span_of(cell, span)
+    span = place(cell, span)
     value = _value(cell, span)
     sides = value if isinstance(value, tuple) else (value, value)
     if len(sides) != 2:
@@ -91,7 +86,7 @@ def rate(cell: Cell, span: Span) -> float:
     Raises:
         SpecError: E205, E218.
     """
-    span = span_of(cell, span)
+    span = place(cell, span)
     value = _value(cell, span)
     if value is None or value is False:
         return 0.0
@@ -109,7 +104,7 @@ def recipe(cell: Cell, span: Span) -> Word:
     Raises:
         SpecError: E205, E213.
     """
-    span = span_of(cell, span)
+    span = place(cell, span)
     value = value_of(cell)
     if isinstance(value, Part) and isinstance(value.expr, t.Name):
         value = Word(value.expr.id)

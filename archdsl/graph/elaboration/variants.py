@@ -24,13 +24,11 @@ class Given:
         path: a parameter, a slot, or a path such as `s3.heads`.
         expr: the value's text.
         writer: the file whose definitions that text sees.
-        variant: written in a variant, not given from outside.
     """
 
     path: t.Path
     expr: t.Expr
     writer: Unit
-    variant: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
