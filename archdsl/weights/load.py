@@ -196,6 +196,8 @@ def position_places(model: Model) -> dict[str, Places]:
             x = placed.node.input
             if placed.node.op.name == "position" and x.is_map:
                 for parameter in placed.module.parameters():
+                    if id(parameter) not in names:  # somebody put another module in its place
+                        continue
                     found[names[id(parameter)]] = Places((x.grid[0], x.grid[1]), x.extras)
     return found
 

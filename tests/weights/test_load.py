@@ -332,3 +332,12 @@ def test_tensors_that_cannot_be_copied_are_refused(change: Callable[[Tensor], Te
     text = _refused("E503", _model(), weights)
     assert "of another kind: head.norm.weight: the checkpoint's tensor" in text
     assert why in text
+
+
+def test_a_model_with_a_part_replaced_is_saved_and_loaded(tmp_path: Path) -> None:
+    model, other = _model(), _model()
+    for each in (model, other):
+        each.get_submodule("stem").position = torch.nn.Identity()
+    archdsl.save_weights(model, tmp_path / "w.safetensors")
+    assert archdsl.load_weights(other, tmp_path / "w.safetensors").complete
+    assert _equal(model, other)
