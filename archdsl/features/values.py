@@ -20,5 +20,12 @@ class Word:
     kwargs: tuple[tuple[str, object], ...] = field(default=())
 
     def __str__(self) -> str:
-        inside = [str(a) for a in self.args] + [f"{k} = {v}" for k, v in self.kwargs]
+        inside = [_text(a) for a in self.args] + [f"{k} = {_text(v)}" for k, v in self.kwargs]
         return f"{self.name}({', '.join(inside)})" if inside else self.name
+
+
+def _text(value: object) -> str:
+    """A value in the words of the language."""
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else "on" if value else "off"
+    return str(value)

@@ -1,5 +1,8 @@
 """The canonical digest of an architecture: equal digests mean equal functions, whatever the weights.
 
+That holds for architectures built for the same image size: tables of learned positions are laid out for its
+grid.
+
 It covers the operators with their resolved parameters, how they are put together, widths, extra tokens, the
 division into stages, channels and classes. It is blind to
 - names: of the arch, its stages, mixers, blocks and parts; settings, spans, comments;
