@@ -31,7 +31,7 @@ help:
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "archdsl needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "setting up $(VENV) with $$($(PYTHON) --version) (once; downloads about 3 GB, most of it PyTorch)"
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) (once; downloads about 2 GB, most of it PyTorch)"
 	@$(PYTHON) -m venv $(VENV)
 	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --progress-bar off -e '.[dev]' 2>&1 \
 	  | tee $(VENV)/install.log \

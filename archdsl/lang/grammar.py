@@ -45,7 +45,7 @@ class EveryToken:
 def grammar() -> Lark:
     """The parser of `.arch` files (`file`) and of single values (`value`).
 
-    Lark needs some 70 ms to build its tables from the grammar, so they are kept in the user's cache folder.
+    Building the tables takes longer than most checks, so they are kept in the user's cache folder.
     Tables that another process is just writing, or that are broken, are built anew.
     """
     folder = private_cache()
