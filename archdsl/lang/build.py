@@ -162,10 +162,58 @@ class Build(Transformer[Token, t.Node]):
     def variant_def(self, c: Sequence[_Child]) -> t.VariantDef:
         return t.VariantDef(self._of(c), str(c[1]), c[3], self.span(c[1], c[1]))
 
+    # searches
+
+    def range(self, c: Sequence[_Child]) -> t.Range:
+        step: t.Expr | None = None
+        log = False
+        rest = list(c[3:])
+        while rest:
+            word = rest.pop(0)
+            if word == "step" and step is None and rest and isinstance(rest[0], t.Node):
+                step = rest.pop(0)
+            elif word == "log" and not log and not (rest and isinstance(rest[0], t.Node)):
+                log = True
+            else:
+                raise DiagnosticError(_range_word(word, self.span(word, word)))
+        return t.Range(self._of(c), c[0], c[2], step, log)
+
+    def variation(self, c: Sequence[_Child]) -> t.Variation:
+        return t.Variation(self._of(c), as_path(c[0]), c[2])
+
+    def vary(self, c: Sequence[_Child]) -> t.Vary:
+        return t.Vary(self._of(c), tuple(x for x in c if isinstance(x, t.Variation)))
+
+    def claim(self, c: Sequence[_Child]) -> t.Claim:
+        return t.Claim(self._of(c), unquote(c[1]), tuple(c[3:-1:2]), self.span(c[1], c[1]))
+
+    def search_def(self, c: Sequence[_Child]) -> t.SearchDef:
+        return t.SearchDef(self._of(c), str(c[1]), tuple(c[3:-1:2]), self.span(c[1], c[1]))
+
     def file(self, c: Sequence[_Child]) -> t.File:
+        return t.File(self._whole(), self.source, tuple(c[::2]))
+
+    def _whole(self) -> Span:
         lines = self.source.text.split("\n")
-        whole = Span(self.source, 1, 1, len(lines), len(lines[-1]) + 1)
-        return t.File(whole, self.source, tuple(c[::2]))
+        return Span(self.source, 1, 1, len(lines), len(lines[-1]) + 1)
+
+
+class BuildSearch(Build):
+    """Builds the tree of a `.search` file."""
+
+    def file(self, c: Sequence[_Child]) -> t.SearchFile:  # type: ignore[override]
+        return t.SearchFile(self._whole(), self.source, tuple(c[::2]))
+
+
+def _range_word(word: Token, span: Span) -> Diagnostic:
+    known = word in ("step", "log")
+    return Diagnostic(
+        "E101",
+        f"`{word}` cannot stand here" if known else f"unexpected `{word}`",
+        span,
+        "expected `step` with a number behind it, or `log`",
+        help="write `4 .. 16 step 4`, or `1e-4 .. 3e-3 log`",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +277,4 @@ def _whole(value: t.Expr) -> int | None:
 
 
 BUILD = Build()
+BUILD_SEARCH = BuildSearch()

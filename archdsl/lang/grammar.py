@@ -16,10 +16,11 @@ import lark
 from lark import Lark, Token
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
-from archdsl.lang.build import BUILD
+from archdsl.lang.build import BUILD, BUILD_SEARCH
 from archdsl.lang.limits import MAX_TOKENS
 
-_FILES = ("arch.lark", "values.lark")
+ARCH, SEARCH = "arch.lark", "search.lark"
+_VALUES = "values.lark"
 
 
 class EveryToken:
@@ -42,33 +43,34 @@ class EveryToken:
 
 
 @cache
-def grammar() -> Lark:
-    """The parser of `.arch` files (`file`) and of single values (`value`).
+def grammar(name: str = ARCH) -> Lark:
+    """The parser of `.arch` or `.search` files (`file`) and of single values (`value`).
 
     Building the tables takes longer than most checks, so they are kept in the user's cache folder.
     Tables that another process is just writing, or that are broken, are built anew.
     """
     folder = private_cache()
-    return build(folder / f"grammar-{_key()}" if folder else None)
+    return build(folder / f"grammar-{_key(name)}" if folder else None, name)
 
 
-def build(tables: Path | None, *, debug: bool = False) -> Lark:
+def build(tables: Path | None, name: str = ARCH, *, debug: bool = False) -> Lark:
     """The parser, from the tables in a file where it exists, else from the grammar (and then written there).
 
     Args:
+        name: the grammar, `ARCH` or `SEARCH`.
         tables: a file only the user can write to, because Lark unpickles it; None to use none.
         debug: tell conflicts of the grammar to Lark's logger.
     """
     return Lark.open_from_package(
         "archdsl.grammars",
-        _FILES[0],
+        name,
         parser="lalr",
         lexer="basic",
         postlex=EveryToken(),
         start=["file", "value"],
         keep_all_tokens=True,
         maybe_placeholders=False,
-        transformer=BUILD,
+        transformer=BUILD if name == ARCH else BUILD_SEARCH,
         debug=debug,
         cache=str(tables) if tables else False,
     )
@@ -90,18 +92,18 @@ def private_cache() -> Path | None:
     return folder
 
 
-def start(rule: str, text: str) -> tuple[InteractiveParser, list[Token]]:
+def start(rule: str, text: str, name: str = ARCH) -> tuple[InteractiveParser, list[Token]]:
     """A parser waiting for its first token, and the tokens of `text`, comments and line ends included.
 
     Reading stops with the first token beyond the limit.
     """
-    parser = grammar().parse_interactive(text, start=rule)
+    parser = grammar(name).parse_interactive(text, start=rule)
     tokens: Iterator[Token] = parser.lexer_thread.lex(parser.parser_state)  # type: ignore[no-untyped-call]
     return parser, list(islice(tokens, MAX_TOKENS + 1))
 
 
-def _key() -> str:
+def _key(grammar_file: str) -> str:
     digest = hashlib.sha256(f"{lark.__version__} {sys.version}".encode())
-    for name in _FILES:
+    for name in (grammar_file, _VALUES):
         digest.update(files("archdsl.grammars").joinpath(name).read_bytes())
     return digest.hexdigest()[:20]

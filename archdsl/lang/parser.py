@@ -8,8 +8,8 @@ from lark.exceptions import UnexpectedToken
 
 from archdsl.diagnostics import DiagnosticError, Source
 from archdsl.lang import tree as t
-from archdsl.lang.build import BUILD, as_path
-from archdsl.lang.grammar import start
+from archdsl.lang.build import BUILD, BUILD_SEARCH, as_path
+from archdsl.lang.grammar import ARCH, SEARCH, start
 from archdsl.lang.layout import layout
 from archdsl.lang.limits import check_nesting, check_size
 from archdsl.lang.text import check_text
@@ -22,6 +22,15 @@ def parse(source: Source) -> t.File:
         DiagnosticError: with every E1 mistake of the text.
     """
     return cast(t.File, _parse("file", source))
+
+
+def parse_search(source: Source) -> t.SearchFile:
+    """The tree of a `.search` file.
+
+    Raises:
+        DiagnosticError: with every E1 mistake of the text.
+    """
+    return cast(t.SearchFile, _parse("file", source, SEARCH))
 
 
 def parse_expression(source: Source) -> t.Expr:
@@ -42,11 +51,12 @@ def parse_path(source: Source) -> t.Path:
     return as_path(parse_expression(source))
 
 
-def _parse(rule: str, source: Source) -> t.Node:
+def _parse(rule: str, source: Source, grammar: str = ARCH) -> t.Node:
     check_text(source)
-    with BUILD.lock:
-        BUILD.source = source
-        parser, tokens = start(rule, source.text)
+    build = BUILD if grammar == ARCH else BUILD_SEARCH
+    with build.lock:
+        build.source = source
+        parser, tokens = start(rule, source.text, grammar)
         check_size(source, tokens)
         try:
             for token in layout(tokens, enclosed=rule != "file"):

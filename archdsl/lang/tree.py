@@ -295,6 +295,40 @@ class VariantDef(Node):
     name_span: Span = field(compare=False, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Variation(Node):
+    """`path in domain`: a place, and what may stand there. A domain is a value with `one_of(...)` and
+    `n x each ...` anywhere in it, or a `Range`."""
+
+    path: Path
+    domain: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Vary(Node):
+    """`vary { variations }`."""
+
+    variations: tuple[Variation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Node):
+    """`claim "finding" { conditions }`: all of them have to hold."""
+
+    finding: str
+    conditions: tuple[Condition, ...]
+    finding_span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchDef(Node):
+    """`search name { settings, let, vary, require, claim }`."""
+
+    name: str
+    body: tuple[Setting | Let | Vary | Require | Claim, ...]
+    name_span: Span = field(compare=False, repr=False)
+
+
 Statement = Use | MixerDef | BlockDef | ArchDef | VariantDef | Let
 
 
@@ -304,3 +338,11 @@ class File(Node):
 
     source: Source = field(compare=False, repr=False)
     statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFile(Node):
+    """A whole `.search` file."""
+
+    source: Source = field(compare=False, repr=False)
+    statements: tuple[Use | Let | SearchDef, ...]
