@@ -40,11 +40,12 @@ class Commands(TyperGroup):
             listed = f"the commands are {', '.join(COMMANDS)}"
             found = did_you_mean(cmd_name, COMMANDS, listed)
             raise mistake("E510", f"there is no command `{cmd_name}`", help=found)
-        module = import_module(f"archdsl.cli.{cmd_name}")
+        file = cmd_name.replace("-", "_")
+        module = import_module(f"archdsl.cli.{file}")
         group = getattr(module, "app", None)
         if group is None:
             group = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            group.command(cmd_name)(getattr(module, cmd_name))
+            group.command(cmd_name)(getattr(module, file))
         command = typer.main.get_command(group)
         command.name = cmd_name
         return command

@@ -2,6 +2,7 @@
 
 from archdsl.diagnostics.catalogue import CATALOGUE, Rule
 from archdsl.diagnostics.diagnostic import Diagnostic, DiagnosticError, Severity
+from archdsl.diagnostics.extras import need
 from archdsl.diagnostics.span import Source, Span
 from archdsl.diagnostics.suggest import closest, did_you_mean
 
@@ -15,4 +16,5 @@ __all__ = [
     "Span",
     "closest",
     "did_you_mean",
+    "need",
 ]

@@ -25,7 +25,9 @@ BELOW: dict[str, set[str]] = {
     "graph": GRAPH,
     "compiler": COMPILER,
     "weights": COMPILER | {"compiler"},
-    "cli": COMPILER | {"compiler", "weights"},
+    "tasks": COMPILER | {"compiler", "weights"},
+    "nas": COMPILER | {"compiler", "weights", "tasks"},
+    "cli": COMPILER | {"compiler", "weights", "tasks", "nas"},
 }
 NO_TORCH = ("diagnostics", "features", "lang", "ops", "graph")
 

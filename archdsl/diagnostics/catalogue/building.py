@@ -39,6 +39,13 @@ BUILDING = {
         "archdsl check spec_with_a_broken_extension.arch",
         "archdsl check spec_with_its_extension_reinstalled.arch",
     ),
+    "E506": Rule(
+        "An optional dependency is missing",
+        "Parts of archdsl that few need bring their packages as extras: Ray, the handwritten digits, the "
+        "language server. What is missing is told when it is needed, with the command that installs it.",
+        "archdsl search tiny_cpu --executor ray",
+        "pip install 'archdsl[ray]'",
+    ),
     "E507": Rule(
         "An image cannot be read",
         "`--input` takes a picture that Pillow can open, such as JPEG or PNG. Files that are cut off, or "

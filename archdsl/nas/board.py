@@ -1,0 +1,74 @@
+"""Between the driver and its executors: the board hands out jobs and takes what becomes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from archdsl.nas.jobs import Failure, Job, Report
+
+
+class Pause(Enum):
+    """The answer of a board that has no job now."""
+
+    WAIT = "wait"  # ask again after the next report, failure or end
+    OVER = "over"  # there will be no more
+
+
+class Board(Protocol):
+    """Decides what is evaluated next and records what comes back in the study's storage.
+
+    One thread calls it.
+    """
+
+    def next(self) -> Job | Pause:
+        """A job to be run; recorded as running before it is returned."""
+        ...
+
+    def report(self, job_id: str, report: Report) -> bool:
+        """Takes a report; False where the job is over, by its last rung or by early stopping: it is
+        recorded, the executor ends it. A report that is known already changes nothing and gets the same
+        answer."""
+        ...
+
+    def progress(self, job_id: str, epoch: float) -> None:
+        """Takes note of how far a job is, for those who watch. Not recorded."""
+        ...
+
+    def failed(self, job_id: str, failure: Failure) -> None:
+        """Records that a job failed for a reason that would come again. The search goes on."""
+        ...
+
+    def lost(self, job_id: str, reason: str) -> bool:
+        """Its process is gone without a word. True: run the job again, from its checkpoint (the executor
+        keeps the job); False: it was lost too often and is recorded as failed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What an executor may use.
+
+    Args:
+        workers: jobs at a time.
+        threads: of one job.
+        gpus: of one job, a fraction where several share one.
+        address: of a Ray cluster; None starts one here.
+        results: where Ray Tune keeps its results; None for `~/ray_results`.
+    """
+
+    workers: int
+    threads: int = 1
+    gpus: float = 0.0
+    address: str | None = None
+    results: Path | None = None
+
+
+class Executor(Protocol):
+    """Runs jobs until the board says that it is over. Ctrl-C ends all jobs and is raised again."""
+
+    def run(self, board: Board, resources: Resources, folder: Path) -> None:
+        """Runs jobs; `folder` is the study's, for logs."""
+        ...

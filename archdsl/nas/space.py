@@ -1,0 +1,122 @@
+"""The space of a search: choices in the values of paths, points in it, and what a point stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from archdsl.graph.architecture import Architecture
+from archdsl.tasks import Task
+
+Choice = str | int | float
+Point = Mapping[str, Choice]
+"""The choices that were made, by name of the choice: a label of an alternative, or a number of a range.
+Choices inside alternatives that were not taken are absent. JSON as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """A choice between values, `one_of(a, b)`; the labels are their texts, all different."""
+
+    name: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A choice of a number: `low .. high`, both included; `step` is None for real numbers."""
+
+    name: str
+    low: float
+    high: float
+    step: float | None
+    log: bool
+    whole: bool
+
+
+Domain = Alternatives | Interval
+
+
+class Chooser(Protocol):
+    """Makes one choice after another: a sampler, an enumeration, a point that is known."""
+
+    def choose(self, domain: Domain) -> Choice:
+        """One of the values of the domain."""
+        ...
+
+
+class Space(Protocol):
+    """All points of a search."""
+
+    @property
+    def count(self) -> int | None:
+        """How many points there are; None where real numbers make it infinite."""
+        ...
+
+    def draw(self, chooser: Chooser) -> Point:
+        """A point; the chooser is asked for every choice that occurs, in a fixed order."""
+        ...
+
+    def points(self) -> Iterator[Point]:
+        """All points, ranges of real numbers excepted, in a fixed order.
+
+        Raises:
+            ValueError: where the space is infinite.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a point stands for.
+
+    Args:
+        point: its choices.
+        changes: paths with their values as text of the language, `{"s3.blocks": "scan + attn"}`; those of
+            `train.` too.
+        architecture: checked.
+        task: with the varied fields.
+        key: equal keys give equal values: digest, what training sees beside it, task and seeds.
+        params: exact.
+        macs: exact, for one image.
+    """
+
+    point: Point
+    changes: Mapping[str, str]
+    architecture: Architecture
+    task: Task
+    key: str
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A point that is not evaluated, with the reason for users.
+
+    Args:
+        violation: how far the first unmet comparison is off, relative to its bound; 1 where that says
+            nothing.
+    """
+
+    point: Point
+    changes: Mapping[str, str]
+    reason: str
+    violation: float
+
+
+class Candidates(Protocol):
+    """From points and changes to candidates."""
+
+    def at(self, point: Point) -> Candidate | Refusal:
+        """What a point stands for; refused where a shape does not fit or `require` is not met."""
+        ...
+
+    def with_changes(self, changes: Mapping[str, str]) -> Candidate:
+        """A variant of the base, for a claim.
+
+        Raises:
+            DiagnosticError: where it can't be.
+        """
+        ...
