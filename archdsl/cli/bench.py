@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from archdsl.cli.report import mistake
+from archdsl.cli.messages import mistake
 
 app = typer.Typer(add_completion=False)
 

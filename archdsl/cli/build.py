@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archdsl.cli.report import mistake
+from archdsl.cli.messages import mistake
 from archdsl.cli.specs import Arch, Classes, Image, Override, Spec, load_spec
 
 if TYPE_CHECKING:

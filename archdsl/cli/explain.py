@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archdsl.cli.report import mistake
+from archdsl.cli.messages import mistake
 from archdsl.diagnostics import CATALOGUE, did_you_mean
 
 

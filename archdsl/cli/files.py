@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from archdsl.cli.report import mistake
+from archdsl.cli.messages import mistake
 
 
 def spec_files(paths: Iterable[Path]) -> list[Path]:

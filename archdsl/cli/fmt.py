@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from archdsl.cli.files import spec_files
-from archdsl.cli.report import coloured, counted, report
+from archdsl.cli.messages import coloured, counted, report
 from archdsl.diagnostics import DiagnosticError
 
 

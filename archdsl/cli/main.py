@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from archdsl import __version__
-from archdsl.cli.report import mistake, report, usage_mistake
+from archdsl.cli.messages import mistake, report, usage_mistake
 from archdsl.diagnostics import DiagnosticError, did_you_mean
 
 COMMANDS = ("build", "check", "fmt", "show", "cost", "explain", "bench")

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archdsl.cli.report import mistake
+from archdsl.cli.messages import mistake
 from archdsl.diagnostics import DiagnosticError
 
 if TYPE_CHECKING:

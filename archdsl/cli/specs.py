@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archdsl.cli.report import mistake, report
+from archdsl.cli.messages import mistake, report
 from archdsl.diagnostics import did_you_mean
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archdsl.cli.report import coloured
+from archdsl.cli.messages import coloured
 from archdsl.graph.cost import Cost
 from archdsl.graph.views.summary import StageRow, grid_text, short
 
