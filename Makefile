@@ -33,7 +33,7 @@ $(READY): pyproject.toml constraints.txt
 	  || { echo "archdsl needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "setting up $(VENV) with $$($(PYTHON) --version) (once; downloads about 2 GB, most of it PyTorch)"
 	@$(PYTHON) -m venv $(VENV)
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --progress-bar off -e '.[dev]' 2>&1 \
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --progress-bar off -e '.[dev,digits,ray]' 2>&1 \
 	  | tee $(VENV)/install.log \
 	  | awk '/^ +(Downloading|Using cached)/ || /^Installing/ { sub(/:.*/, ""); print; fflush() }' \
 	  || { tail -n 20 $(VENV)/install.log; exit 1; }

@@ -6,11 +6,32 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
-DISTRIBUTION = {"PIL": "pillow"}
+DISTRIBUTION = {"PIL": "pillow", "sklearn": "scikit-learn"}
 ONLY_FOR_DEVELOPERS = {Path("archdsl/testing.py"): {"hypothesis"}}
+
+
+def _project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project
+
+
+def _names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[<>=\[ ]", r, maxsplit=1)[0].lower() for r in requirements}
+
+
+def _distribution(package: str) -> str:
+    return DISTRIBUTION.get(package, package).lower().replace("_", "-")
+
+
+def _files() -> list[Path]:
+    return sorted((ROOT / "archdsl").rglob("*.py"))
 
 
 def _imported(path: Path) -> set[str]:
@@ -24,18 +45,36 @@ def _imported(path: Path) -> set[str]:
     return found - set(sys.stdlib_module_names) - {"archdsl"}
 
 
+def _needed(path: Path) -> Iterator[tuple[str, str]]:
+    """Packages asked for with `need("sklearn.datasets", "digits")`, each with the extra that is named."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(
+                func=ast.Name(id="need") | ast.Attribute(attr="need"),
+                args=[ast.Constant(value=str(module)), ast.Constant(value=str(extra))],
+            ):
+                yield module.partition(".")[0], extra
+
+
 def test_everything_imported_is_declared() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[<>=\[ ]", d, maxsplit=1)[0].lower() for d in project["dependencies"]}
-    files = sorted((ROOT / "archdsl").rglob("*.py"))
-    assert len(files) > 100
+    extras = _project()["optional-dependencies"]
+    optional = [r for extra, requirements in extras.items() if extra != "dev" for r in requirements]
+    declared = _names([*_project()["dependencies"], *optional])
+    assert len(_files()) > 100
     undeclared = {
         (str(path.relative_to(ROOT)), name)
-        for path in files
+        for path in _files()
         for name in _imported(path) - ONLY_FOR_DEVELOPERS.get(path.relative_to(ROOT), set())
-        if DISTRIBUTION.get(name, name).lower() not in declared
+        if _distribution(name) not in declared
     }
     assert not undeclared
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_what_is_asked_for_comes_with_the_extra_that_is_named(path: Path) -> None:
+    extras = _project()["optional-dependencies"]
+    for package, extra in _needed(path):
+        assert _distribution(package) in _names(extras.get(extra, [])), f"{package} is not in `{extra}`"
 
 
 def test_every_pin_is_exact() -> None:
