@@ -74,11 +74,12 @@ class ComparisonResult:
     positive ones speak for the claim.
 
     Args:
+        left, right: the metric of each run, as measured: what a side adds is in the differences alone.
         differences: one for each seed.
         mean: of them.
         low, high: the confidence interval of the mean.
         detectable: the smallest true difference found four times out of five, stated before the runs.
-        reason: why it is undecided where a run failed.
+        reason: why it is undecided where the runs can't decide it: one failed, or there is no spread.
     """
 
     text: str
