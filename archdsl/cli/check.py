@@ -26,7 +26,7 @@ def check(
     from archdsl.graph.library import file_of
 
     meant = [path if path.exists() else file_of(str(path)) or path for path in files]
-    found: dict[Path, list[Diagnostic]] = {path: archdsl.check(path) for path in spec_files(meant)}
+    found: dict[Path, list[Diagnostic]] = {path: archdsl.check(path) for path in spec_files(meant, [".arch"])}
     diagnostics = list(dict.fromkeys(d for of_file in found.values() for d in of_file))
     errors = sum(d.severity is Severity.ERROR for d in diagnostics)
     warnings = len(diagnostics) - errors

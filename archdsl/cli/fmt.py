@@ -1,4 +1,4 @@
-"""`archdsl fmt`: spec files in the one layout."""
+"""`archdsl fmt`: specs and searches in the one layout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archdsl.diagnostics import DiagnosticError
 
 
 def fmt(
-    files: Annotated[list[Path], typer.Argument(help="Spec files, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(help=".arch and .search files, or folders of them.")],
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit with 1 where a file would change.")
     ] = False,
@@ -22,7 +22,7 @@ def fmt(
         typer.Option("--diff", help="Write nothing; print the changes, exit with 1 where there are any."),
     ] = False,
 ) -> None:
-    """Format spec files in place. Comments and blank lines stay, nothing is reordered."""
+    """Format specs and searches in place. Comments and blank lines stay, nothing is reordered."""
     from archdsl.lang import format_source, read
     from archdsl.weights.files import write_text
 

@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 
 from archdsl.lang.spacing import Line, gap, written_gap
 
+_JOINED = {"EQUALS", "IN"}
+_SIGNS = {*_JOINED, "LBRACE"}
+
 
 @dataclass(slots=True)
 class _Column:
     """Tokens of neighbouring rows that are written below each other.
 
     Args:
-        kind: EQUALS, LBRACE, or END for what stands behind a `;`.
-        written: the column they had in the text; of `=`, the first of them.
+        kind: EQUALS, IN, LBRACE, or END for what stands behind a `;`.
+        written: the column they had in the text; of `=` and `in`, the first of them.
         members: row and token.
         wide: two blanks before them, not one.
     """
@@ -28,7 +31,7 @@ def place_rows(lines: list[Line], first: int, indent: int) -> None:
     """Gives columns to row `first` and to all that stand in a group with it."""
     rows = _group(lines, first)
     for column in sorted(_columns(rows), key=lambda c: (c.kind == "END", c.written)):
-        behind_cell = column.kind == "END"  # two blanks there, where one is enough before `=` and `{`
+        behind_cell = column.kind == "END"  # two blanks there, where one is enough before a sign
         at = max(_place_until(row, n, indent) for row, n in column.members) + behind_cell
         for row, _ in column.members:
             row.columns.append(at)
@@ -65,7 +68,7 @@ def _columns(rows: list[Line]) -> list[_Column]:
     for row in rows:
         here: dict[tuple[str, int], _Column] = {}
         for n in _points(row):
-            kind = row.tokens[n].type if row.tokens[n].type in ("EQUALS", "LBRACE") else "END"
+            kind = row.tokens[n].type if row.tokens[n].type in _SIGNS else "END"
             written = row.tokens[n].column or 0
             wide = written_gap(row, n) > 1
             column = above.get((kind, written))
@@ -80,14 +83,14 @@ def _columns(rows: list[Line]) -> list[_Column]:
 
 
 def _joined(columns: list[_Column]) -> list[_Column]:
-    """A `=` that missed its neighbours, with two or more blanks before it, goes to the one above or below."""
+    """A `=` or `in` that missed its neighbours, with two blanks or more before it, joins one next to it."""
     out: list[_Column] = []
-    lost: _Column | None = None  # such a `=` with none above
+    lost: _Column | None = None  # such a sign with none above
     for column in columns:
-        if column.kind != "EQUALS":
+        if column.kind not in _JOINED:
             out.append(column)
             continue
-        above = next((c for c in reversed(out) if c.kind == "EQUALS"), None)
+        above = next((c for c in reversed(out) if c.kind == column.kind), None)
         if len(column.members) == 1 and column.wide and above is not None:
             above.members += column.members
             above.wide, lost = True, None
@@ -101,7 +104,7 @@ def _joined(columns: list[_Column]) -> list[_Column]:
 
 
 def _points(row: Line) -> list[int]:
-    """The tokens of a row that may be aligned: its first `=` or `{`, and what stands behind a `;`."""
+    """The tokens of a row that may be aligned: its first `=`, `in` or `{`, and what stands behind a `;`."""
     out: list[int] = []
     depth = 0
     opened = False
@@ -109,7 +112,7 @@ def _points(row: Line) -> list[int]:
         depth += (token.type in ("LPAR", "LSQB")) - (token.type in ("RPAR", "RSQB"))
         if depth or n == 0:
             continue
-        begins_value = token.type in ("EQUALS", "LBRACE") and not opened
+        begins_value = token.type in _SIGNS and not opened
         if begins_value or row.tokens[n - 1].type == "END":
             opened = True
             out.append(n)

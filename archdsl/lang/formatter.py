@@ -8,8 +8,8 @@ from lark import Token
 
 from archdsl.diagnostics import Source
 from archdsl.lang.align import align_comments, place_rows
-from archdsl.lang.grammar import start
-from archdsl.lang.parser import parse
+from archdsl.lang.grammar import SEARCH, grammar_of, start
+from archdsl.lang.parser import parse, parse_search
 from archdsl.lang.spacing import Line, begins_line, natural, split_lines
 
 _INDENT = 2
@@ -19,14 +19,15 @@ def format_source(source: Source) -> str:
     """The text in the usual layout; its tree stays the same, and formatting it again changes nothing.
 
     Line breaks, `;` groups and comments stay where they are. Blank lines shrink to one, indentation and
-    blanks are set, and what was aligned in neighbouring lines (`=`, what stands behind `;`, comments) stays
-    aligned.
+    blanks are set, and what was aligned in neighbouring lines (`=`, `in`, what stands behind `;`, comments)
+    stays aligned. A source whose name ends in `.search` is read as a search.
 
     Raises:
         DiagnosticError: with the E1 mistakes of a text that doesn't parse.
     """
-    parse(source)
-    lines = split_lines(start("file", source.text)[1])
+    grammar = grammar_of(source.name)
+    parse_search(source) if grammar == SEARCH else parse(source)
+    lines = split_lines(start("file", source.text, grammar)[1])
     layout = _Layout(lines)
     for i in range(len(lines)):
         layout.place(i)
@@ -112,7 +113,7 @@ class _Layout:
             elif kind in ("RPAR", "RSQB", "RBRACE"):
                 self.open.pop()
             elif not self.open or self.open[-1].kind == "LBRACE":
-                if kind == "EQUALS" or (kind == "RESIDUAL" and line.row and begins_line(line, n)):
+                if kind in ("EQUALS", "IN") or (kind == "RESIDUAL" and line.row and begins_line(line, n)):
                     after = columns[n + 1] if n + 1 < len(tokens) else self.indent + _INDENT
                     self.value = after
                 elif kind == "END" and n + 1 < len(tokens):

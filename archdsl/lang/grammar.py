@@ -34,12 +34,18 @@ class EveryToken:
         "COMMENT",
         "QUOTED",
         "RESERVED",
+        "RESIDUAL",
         "UNKNOWN",
     )
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         """The tokens as they come; `layout` puts them in order for the parser."""
         return stream
+
+
+def grammar_of(name: str) -> str:
+    """The grammar of a file: `SEARCH` for `.search`, else `ARCH`."""
+    return SEARCH if name.endswith(".search") else ARCH
 
 
 @cache

@@ -9,12 +9,14 @@ from lark import Token
 _OPENING = {"LPAR", "LSQB", "LBRACE"}
 _CLOSING = {"RPAR", "RSQB", "RBRACE"}
 _CONTINUES = {"ARROW", "PLUS"}
+_LEADS_ON = {"EQUALS", "IN"}
 
 
 def layout(tokens: Iterable[Token], *, enclosed: bool = False) -> list[Token]:
     """The tokens as the grammar wants them: one END behind every line, none inside round and square brackets.
 
-    A line that starts with `->` or `+` continues the one before, and so does the line after a final `=`.
+    A line that starts with `->` or `+` continues the one before, and so does the line after a final `=` or
+    `in`.
     Comments are left out. `residual` with a bracket behind it becomes a name where it doesn't begin a line:
     there it is a call.
 
@@ -57,7 +59,7 @@ def layout(tokens: Iterable[Token], *, enclosed: bool = False) -> list[Token]:
 def _ends_line(token: Token, out: list[Token], line_wise: bool) -> bool:
     if token == ";":
         return not line_wise or not _starts_line(out)  # the parser refuses one in brackets
-    return line_wise and not _starts_line(out) and out[-1].type != "EQUALS"
+    return line_wise and not _starts_line(out) and out[-1].type not in _LEADS_ON
 
 
 def _starts_line(out: list[Token]) -> bool:

@@ -8,6 +8,7 @@ from lark import Token
 
 _ENDS_VALUE = {"NAME", "NUMBER", "STRING", "ON", "OFF", "NONE", "SAME", "RPAR", "RSQB"}
 _TIGHT = {"DOT", "RANGE"}
+_LEADS_ON = {"EQUALS", "IN"}
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ def split_lines(tokens: list[Token]) -> list[Line]:
         if not line.tokens and not line.comment:
             line.blank = newlines > 0 and bool(lines) and not in_brackets
             line.body = opened[-1][1] if opened else -1
-            goes_on = previous is not None and (kind in ("ARROW", "PLUS") or previous.type == "EQUALS")
+            goes_on = previous is not None and (kind in ("ARROW", "PLUS") or previous.type in _LEADS_ON)
             line.row = not in_brackets and not goes_on
             if goes_on or kind == "RBRACE" or (previous is not None and previous.type == "LBRACE"):
                 line.blank = False
@@ -84,7 +85,10 @@ def split_lines(tokens: list[Token]) -> list[Line]:
         elif kind in ("LPAR", "LSQB", "LBRACE"):
             bodies += kind == "LBRACE"
             opened.append((kind, bodies if kind == "LBRACE" else line.body))
-        line.tokens.append(token)
+        if kind == "RANGE" and not in_brackets:
+            line.tokens.append(token.update(type="DOMAIN"))  # `4 .. 16`; the `..` of a slice is tight
+        else:
+            line.tokens.append(token)
         previous = token
     if line.tokens or line.comment:
         lines.append(line)

@@ -41,6 +41,15 @@ def test_check_writes_nothing_and_fails(archdsl: Any, untidy: Path) -> None:
     assert archdsl("fmt", "--check", untidy).status == 0
 
 
+def test_searches_are_formatted_too(archdsl: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.search").write_text("search a{ vary{s1.heads in 1..4} }", encoding="utf-8")
+    (tmp_path / "b.arch").write_text("let a=1", encoding="utf-8")
+    done = archdsl("fmt", tmp_path)
+    assert done.out.endswith("2 files changed\n")
+    assert (tmp_path / "a.search").read_text(encoding="utf-8") == "search a { vary { s1.heads in 1 .. 4 } }\n"
+    assert archdsl("fmt", tmp_path / "a.search").out == "1 file unchanged\n"
+
+
 def test_diff_is_a_patch_on_stdout(archdsl: Any, untidy: Path) -> None:
     done = archdsl("fmt", "--diff", untidy)
     assert done.status == 1

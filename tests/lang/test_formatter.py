@@ -7,16 +7,23 @@ from pathlib import Path
 import pytest
 
 from archdsl.diagnostics import Source
-from archdsl.lang import format_source, parse, read
+from archdsl.lang import format_source, parse, parse_search, read
 
-SPECS = sorted(Path(__file__).parents[2].glob("specs/**/*.arch"))
+ROOT = Path(__file__).parents[2]
+SPECS = sorted(ROOT.glob("specs/**/*.arch"))
+SEARCHES = sorted(ROOT.glob("search/*.search"))
+SAMPLE = ROOT / "tests" / "data" / "searches" / "mixers_of_two_stages.search"
 
 
 def formatted(text: str) -> str:
     return format_source(Source("f.arch", text))
 
 
-@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.name)
+def formatted_search(text: str) -> str:
+    return format_source(Source("f.search", text))
+
+
+@pytest.mark.parametrize("path", SPECS + SEARCHES, ids=lambda p: p.name)
 def test_shipped_specs_are_formatted(path: Path) -> None:
     assert format_source(read(path)) == read(path).text
 
@@ -109,3 +116,46 @@ def test_the_tree_stays() -> None:
         source = read(path)
         squeezed = Source("f", source.text.replace("  ", " "))
         assert parse(Source("f", format_source(squeezed))) == parse(source)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("search a{}", "search a {}\n"),
+        ('use   "b.arch";search a{arch=b}', 'use "b.arch"; search a { arch = b }\n'),
+        (
+            "search a {\nvary{\ns3.dim in 4..16 step 4\n}\n}",
+            "search a {\n  vary {\n    s3.dim in 4 .. 16 step 4\n  }\n}\n",
+        ),
+        (
+            "search a { vary { c[ 0 ].d in - 1 .. -y[1 .. 2]   log } }",
+            "search a { vary { c[0].d in -1 .. -y[1..2] log } }\n",
+        ),
+        (
+            "search a {\nvary {\n# one\nb in\nf(c,# d\ne)\n+ f\n}\n}",
+            "search a {\n  vary {\n    # one\n    b in\n      f(c,  # d\n        e)\n      + f\n  }\n}\n",
+        ),
+        (
+            'search a {\nclaim   "x"{\n\nb( c=1 )>b( )+1;d<e # why\n}\n}',
+            'search a {\n  claim "x" {\n    b(c = 1) > b() + 1; d < e  # why\n  }\n}\n',
+        ),
+        ("search a { arch = b(stem=residual (c)->d) }", "search a { arch = b(stem = residual(c) -> d) }\n"),
+        (
+            "search a {\n  vary {\n    s3.b    in 1 .. 2\n    s3.long   in 3 .. 4\n    c in 1 .. 2\n  }\n}\n",
+            "search a {\n  vary {\n    s3.b    in 1 .. 2\n    s3.long in 3 .. 4\n    c in 1 .. 2\n  }\n}\n",
+        ),
+    ],
+)
+def test_layout_of_searches(before: str, after: str) -> None:
+    assert formatted_search(before) == after
+    assert formatted_search(after) == after
+
+
+def test_a_search_written_by_hand_hardly_changes() -> None:
+    source = read(SAMPLE)
+    once = format_source(source)
+    assert parse_search(Source("f.search", once)) == parse_search(source)
+    assert formatted_search(once) == once
+    assert [line.split() for line in once.splitlines()] == [line.split() for line in source.text.splitlines()]
+    column = "    s3.blocks    in 8", "    s3.within    in one", "    train.lr     in 1e-4 .. 3e-3 log\n"
+    assert all(part in once for part in column)

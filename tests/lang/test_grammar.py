@@ -11,33 +11,38 @@ from pathlib import Path
 import lark
 import pytest
 
-from archdsl.lang.grammar import build, private_cache
+from archdsl.lang.grammar import ARCH, SEARCH, build, private_cache
 
 PARSE = (
-    "import sys; from archdsl.diagnostics import Source; from archdsl.lang import parse;"
+    "import sys; from archdsl.diagnostics import Source; from archdsl.lang import parse, parse_search;"
     "parse(Source('f', 'let a = 4 x b'));"
+    "'search' in sys.argv and parse_search(Source('f', 'search a { vary { b in 1 .. 2 } }'));"
     "print(sorted({'torch', 'networkx', 'pydantic', 'archdsl.lang.mistakes'} & set(sys.modules)))"
 )
 
 
-def run(cache: Path) -> str:
+def run(cache: Path, *words: str) -> str:
     env = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", PARSE], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE, *words], env=env, capture_output=True, text=True, check=False
+    )
     assert done.stderr == ""
     return done.stdout
 
 
-def test_no_conflicts(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", [ARCH, SEARCH])
+def test_no_conflicts(name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lark.logger, "propagate", True)
     with caplog.at_level(logging.DEBUG, logger=lark.logger.name):
-        build(None, debug=True)
+        build(None, name, debug=True)
     assert [r.getMessage() for r in caplog.records if "onflict" in r.getMessage()] == []
 
 
-def test_every_rule_and_terminal_of_values_is_imported() -> None:
-    parser = build(None)
+@pytest.mark.parametrize("name", [ARCH, SEARCH])
+def test_every_rule_and_terminal_of_values_is_imported(name: str) -> None:
+    parser = build(None, name)
     named = [str(t.name) for t in parser.terminals] + [str(r.origin.name) for r in parser.rules]
-    assert [name for name in named if "values" in name] == []
+    assert [n for n in named if "values" in n] == []
 
 
 def test_tables_are_cached_and_parsing_loads_little(tmp_path: Path) -> None:
@@ -48,6 +53,17 @@ def test_tables_are_cached_and_parsing_loads_little(tmp_path: Path) -> None:
     assert run(tmp_path) == "[]\n"
     assert kept.stat().st_mtime_ns == written
     assert list((tmp_path / "archdsl").iterdir()) == [kept]
+
+
+def test_each_grammar_has_tables_of_its_own(tmp_path: Path) -> None:
+    run(tmp_path)
+    (first,) = (tmp_path / "archdsl").iterdir()
+    assert run(tmp_path, "search") == "[]\n"
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "archdsl").iterdir()}
+    assert len(kept) == 2
+    assert first in kept
+    assert run(tmp_path, "search") == "[]\n"
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "archdsl").iterdir()} == kept
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"0" * 64 + b"\nnonsense"])
