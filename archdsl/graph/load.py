@@ -26,7 +26,7 @@ from archdsl.lang import parse_expression
 
 
 def load(
-    source: str | Path,
+    source: str | Path | Source,
     arch: str | None = None,
     *,
     overrides: Mapping[str, object] | None = None,
@@ -35,7 +35,8 @@ def load(
     """An architecture, parsed, checked and shaped. Imports no torch.
 
     Args:
-        source: a path of an `.arch` file, or the name of a shipped architecture ("mamba_r_tiny").
+        source: a path of an `.arch` file, the name of a shipped architecture ("mamba_r_tiny"), or a text that
+            is no file: `Source("a name for messages", text)`; what it uses lies in the working folder.
         arch: which architecture of the file; without it the one named like the file, else the first.
         overrides: values for paths, `{"s3.heads": 16, "trunk.blocks": "24 x scan(state = 8)"}`; a str is text
             of the language.
@@ -72,8 +73,11 @@ def load(
     return architecture
 
 
-def _resolve(source: str | Path, arch: str | None) -> tuple[Unit, str]:
+def _resolve(source: str | Path | Source, arch: str | None) -> tuple[Unit, str]:
     """The file and the architecture that are meant."""
+    if isinstance(source, Source):
+        unit = load_text(source, Path.cwd())
+        return unit, _choose(unit, arch, source.name)
     text = str(source)
     if isinstance(source, Path) or text.endswith(".arch") or _is_file(text):
         unit = load_file(source)

@@ -1,0 +1,132 @@
+"""The tasks by name: `instant`, `slow` and `faulty`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from archdsl.graph.architecture import Architecture
+from archdsl.tasks import Progress, Run, RunError, Task
+from faulty_tasks.runs import ArithmeticRun
+
+HOG = 64 * 1024 * 1024
+
+
+class _Arithmetic(Task):
+    """What the three have in common: two scores, no data."""
+
+    name: ClassVar[str]
+    lr: float = 0.001
+
+    @property
+    def classes(self) -> int:
+        return 10
+
+    @property
+    def channels(self) -> int:
+        return 1
+
+    @property
+    def images(self) -> tuple[int, int, int] | None:
+        return (0, 0, 0)
+
+
+class Instant(_Arithmetic):
+    """Costs nothing: measures what surrounds it."""
+
+    name: ClassVar[str] = "instant"
+    epochs: int = 1
+
+    def start(self, architecture: Architecture, seed: int) -> Run:
+        return ArithmeticRun(architecture, seed, self.lr, lambda epoch, progress: None)
+
+
+class Slow(_Arithmetic):
+    """Sleeps through its epochs and writes each into `log`, a file, where that is given."""
+
+    name: ClassVar[str] = "slow"
+    epochs: int = 4
+    seconds: float = 0.1
+    log: str = ""
+
+    def start(self, architecture: Architecture, seed: int) -> Run:
+        name = f"{architecture.digest()[:16]} {self.lr!r} {seed}"
+
+        def each(epoch: int, progress: Progress | None) -> None:
+            if self.log:
+                with Path(self.log).open("a", encoding="utf-8") as file:
+                    file.write(f"{name} {epoch}\n")
+            for part in range(4):
+                time.sleep(self.seconds / 4)
+                if progress is not None:
+                    progress(epoch - 1 + (part + 1) / 4)
+
+        return ArithmeticRun(architecture, seed, self.lr, each)
+
+
+class Faulty(_Arithmetic):
+    """Fails in the epoch `at`, in the way of `mode`; `none` for not at all.
+
+    `nan` gives scores that are no numbers, `loss` finds its loss infinite, `exception` raises, `memory` takes
+    more and more of it, `sleep` sleeps for `seconds` without a word, `crawl` does so with reports of
+    progress, `exit` ends its process, `kill` kills it, `once` kills it only the first time (marked by the
+    file `log`).
+    """
+
+    name: ClassVar[str] = "faulty"
+    epochs: int = 3
+    mode: Literal["none", "nan", "loss", "exception", "memory", "sleep", "crawl", "exit", "kill", "once"] = (
+        "nan"
+    )
+    at: int = 1
+    seconds: float = 60.0
+    log: str = ""
+
+    def start(self, architecture: Architecture, seed: int) -> Run:
+        return _FaultyRun(self, architecture, seed)
+
+
+class _FaultyRun(ArithmeticRun):
+    def __init__(self, task: Faulty, architecture: Architecture, seed: int) -> None:
+        super().__init__(architecture, seed, task.lr, self._each)
+        self.task = task
+
+    def _each(self, epoch: int, progress: Progress | None) -> None:
+        task = self.task
+        if epoch != task.at:
+            return
+        match task.mode:
+            case "loss":
+                raise RunError("nan", f"the loss became infinite in epoch {epoch}")
+            case "exception":
+                raise ZeroDivisionError("a fault on purpose")
+            case "memory":
+                hoard = []
+                while True:
+                    hoard.append(bytearray(HOG))
+            case "sleep":
+                time.sleep(task.seconds)
+            case "crawl":
+                for _ in range(int(task.seconds * 20)):
+                    time.sleep(0.05)
+                    if progress is not None:
+                        progress(epoch - 0.5)
+            case "exit":
+                os._exit(3)
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "once":
+                mark = Path(task.log)
+                if not mark.exists():
+                    mark.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+            case _:
+                pass
+
+    def scores(self, split: str = "validation") -> dict[str, float]:
+        if self.task.mode == "nan" and self.epoch >= self.task.at:
+            return {"accuracy": float("nan")}
+        return super().scores(split)
