@@ -12,8 +12,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from archdsl.tasks._base import Epoch, Progress, Run, RunError, Task
+from archdsl.tasks.reading import read_task
 
-__all__ = ["Epoch", "Progress", "Run", "RunError", "Task", "find", "names"]
+__all__ = ["Epoch", "Progress", "Run", "RunError", "Task", "find", "names", "read_task"]
 
 GROUP = "archdsl.tasks"
 _BUILTIN = ("digits", "imagefolder")

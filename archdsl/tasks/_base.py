@@ -119,6 +119,24 @@ class Task(BaseModel):
         """How many images train, validate and test, where that is known without loading them."""
         return None
 
+    def text(self) -> str:
+        """The task as the language writes it: `epochs`, and the fields that differ from their defaults.
+        Reading it gives an equal task; equal tasks have equal texts."""
+        from archdsl.tasks.reading import to_text
+
+        return to_text(self)
+
+    def changed(self, changes: Mapping[str, object]) -> Task:
+        """The task with other values for some fields: plain Python values, expressions of the language, or
+        their text (a str).
+
+        Raises:
+            DiagnosticError: E404 for fields and values it does not take.
+        """
+        from archdsl.tasks.reading import changed
+
+        return changed(self, changes)
+
     def start(self, architecture: Architecture, seed: int) -> Run:
         """A run that has not begun. Imports torch.
 
