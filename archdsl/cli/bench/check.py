@@ -1,8 +1,7 @@
-"""`archdsl bench`: measurements, with the machine and the versions they were made on."""
+"""`archdsl bench check`: how long a check takes."""
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -18,20 +17,10 @@ import typer
 
 from archdsl.cli.messages import mistake
 
-app = typer.Typer(add_completion=False)
-
 PROCESS_BOUND = 0.5
 SPEC_BOUND = 0.010
 
 
-@app.callback(invoke_without_command=True)
-def bench(context: typer.Context) -> None:
-    """Measure on this machine."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-
-
-@app.command()
 def check(
     repeats: Annotated[int, typer.Option("--repeats", min=1, max=1000, help="Runs behind each median.")] = 15,
     out: Annotated[
@@ -47,6 +36,7 @@ def check(
     from rich.table import Table
 
     import archdsl
+    from archdsl.cli.bench.results import write
     from archdsl.cli.machine import conditions
     from archdsl.cli.tables import console
     from archdsl.graph.library import folder
@@ -78,12 +68,7 @@ def check(
     for name, seconds, bound in rows:
         table.add_row(name, f"{seconds * 1e3:.1f} ms", f"{bound * 1e3:.0f} ms" if bound is not None else "-")
     console().print(table)
-    if out is not None:
-        from archdsl.weights.files import write_text
-
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, json.dumps(results, indent=2) + "\n")
-        typer.echo(f"wrote {out}")
+    write(results, out)
 
 
 def _median(run: Callable[[], None], repeats: int) -> float:

@@ -1,0 +1,17 @@
+"""`archdsl bench`: measurements, with the machine and the versions they were made on."""
+
+from __future__ import annotations
+
+import typer
+
+from archdsl.cli.bench.check import check
+
+app = typer.Typer(add_completion=False)
+app.command()(check)
+
+
+@app.callback(invoke_without_command=True)
+def bench(context: typer.Context) -> None:
+    """Measure on this machine."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

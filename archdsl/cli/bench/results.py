@@ -1,0 +1,20 @@
+"""Results of a measurement, written as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+
+def write(results: Mapping[str, object], out: Path | None) -> None:
+    """Writes results to a file, where one is given, and says so."""
+    if out is None:
+        return
+    from archdsl.weights.files import write_text
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, json.dumps(results, indent=2) + "\n")
+    typer.echo(f"wrote {out}")
