@@ -25,6 +25,10 @@ SHIPPED = {
     "archdsl/specs/mamba_r.arch",
     "archdsl/specs/mambaout.arch",
     "archdsl/specs/hybrid.arch",
+    "archdsl/specs/tiny.arch",
+    "archdsl/searches/hybrid_stages.search",
+    "archdsl/searches/registers.search",
+    "archdsl/searches/tiny_cpu.search",
     "archdsl/specs/ablations/mamba_r.arch",
     "archdsl/specs/ablations/mambaout.arch",
 }
