@@ -32,7 +32,29 @@ IDENTITIES = frozenset({"drop_path"})
 
 def digest(architecture: Architecture) -> str:
     """`a1:` and 64 hexadecimal digits, the same on every machine and in every process."""
-    form = _Canonical()
+    return f"{VERSION}:{_hash(_parts(architecture, _Canonical()))}"
+
+
+def training_digest(architecture: Architecture) -> str:
+    """A digest that sees what only training does too: equal ones train alike from the same seed.
+
+    Beside the function computed it covers the image size, `init`, every `drop_path` with its rate, and the
+    parameters that operators declare `training_only`. Names, layout and how a text was put together make no
+    difference to it either.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    parts = _parts(architecture, _Canonical(training=True))
+    return _hash([list(architecture.image), str(architecture.init), parts])
+
+
+def _hash(form: object) -> str:
+    text = json.dumps(form, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parts(architecture: Architecture, form: _Canonical) -> list[object]:
     parts: list[object] = [
         architecture.channels,
         architecture.classes,
@@ -41,14 +63,13 @@ def digest(architecture: Architecture) -> str:
     for stage in architecture.stages:
         parts.append(
             [
-                None if stage.within is None else _operator(stage.within),
+                None if stage.within is None else form.operator(stage.within),
                 None if stage.downsample is None else form.top(stage.downsample),
                 [h for block in stage.blocks for h in form.top(block)],
             ]
         )
     parts.append(None if architecture.head is None else form.top(architecture.head))
-    text = json.dumps(parts, separators=(",", ":"), sort_keys=True)
-    return f"{VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
+    return parts
 
 
 class _Canonical:
@@ -56,9 +77,13 @@ class _Canonical:
 
     Each distinct node object is hashed once, unless it stands inside a top node and weights are shared inside
     it: their keys are numbered in the order in which they occur in the top node.
+
+    Args:
+        training: whether what only training sees is seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, training: bool = False) -> None:
+        self._training = training
         self._tops: dict[int, list[str]] = {}
         self._known: dict[int, list[str]] = {}
         self._keys: dict[str, int] = {}
@@ -76,7 +101,7 @@ class _Canonical:
         return [h for node in nodes for h in self._node(node)]
 
     def _node(self, node: Node) -> list[str]:
-        if node.op.name in IDENTITIES:
+        if node.op.name in IDENTITIES and not self._training:
             return []
         found = self._known.get(id(node))
         if found is not None:
@@ -94,16 +119,16 @@ class _Canonical:
                 parts = self.sequence(node.parts)
             else:
                 parts = [self.sequence([p]) for p in node.parts]
-            form = [_operator(node.op), share, _shape(node.input), _shape(node.output), parts]
-            text = json.dumps(form, separators=(",", ":"), sort_keys=True)
-            out = [hashlib.sha256(text.encode()).hexdigest()]
+            form = [self.operator(node.op), share, _shape(node.input), _shape(node.output), parts]
+            out = [_hash(form)]
         if self._lookups == before:
             self._known[id(node)] = out
         return out
 
-
-def _operator(op: Op) -> list[object]:
-    return [op.name, op.model_dump(mode="json", exclude=set(op.training_only))]
+    def operator(self, op: Op) -> list[object]:
+        """Its name and what it was given."""
+        hidden = set() if self._training else set(op.training_only)
+        return [op.name, op.model_dump(mode="json", exclude=hidden)]
 
 
 def _shape(x: Feature) -> list[object]:

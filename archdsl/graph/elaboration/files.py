@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,8 @@ from archdsl.lang import tree as t
 MAX_DEPTH = 20
 """How deep `use` may go."""
 MAX_FILES = 200
+
+_Definition = t.MixerDef | t.BlockDef | t.ArchDef | t.VariantDef | t.Let
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +148,27 @@ def load_text(source: Source, root: Path) -> Unit:
     return _Loading(root).unit(source, None, False, ())
 
 
+def load_values(source: Source, path: Path | None, uses: Sequence[t.Use], lets: Sequence[t.Let]) -> Unit:
+    """What the values of a file that is no `.arch` file see: the files it uses, and its lets.
+
+    Mistakes in these lines are kept in the files' `faults`.
+
+    Args:
+        source: its text.
+        path: where it lies, None for a text that is no file.
+        uses: its `use` lines.
+        lets: values that are read as if written in an arch: their calls take what they leave out from the
+            settings of the place where they are used.
+    """
+    real = path.resolve() if path is not None else None
+    unit = Unit(source, real, Path.cwd() if real is None else real.parent)
+    loading = _Loading(unit.root)
+    loading.use(unit, uses, ())
+    for let in lets:
+        _define(unit, let, open=True)
+    return unit
+
+
 @lru_cache(maxsize=1)
 def prelude() -> Unit:
     """The standard library, always in scope."""
@@ -192,18 +215,22 @@ class _Loading:
         unit = Unit(source, path, folder() if library else self.root, library)
         if path is not None:
             self.units[path] = unit
-        tree = _tree(source)
-        used: list[Unit] = []
-        for statement in tree.statements:
-            if isinstance(statement, t.Use):
-                try:
-                    used.append(self._use(unit, statement, circle))
-                except (SpecError, DiagnosticError) as error:
-                    unit.faults += error.diagnostics
-            else:
+        statements = _tree(source).statements
+        self.use(unit, [s for s in statements if isinstance(s, t.Use)], circle)
+        for statement in statements:
+            if not isinstance(statement, t.Use):
                 _define(unit, statement)
-        unit.used = tuple(dict.fromkeys(used))
         return unit
+
+    def use(self, unit: Unit, uses: Iterable[t.Use], circle: tuple[Path, ...]) -> None:
+        """Loads the files that a file uses."""
+        used: list[Unit] = []
+        for line in uses:
+            try:
+                used.append(self._use(unit, line, circle))
+            except (SpecError, DiagnosticError) as error:
+                unit.faults += error.diagnostics
+        unit.used = tuple(dict.fromkeys(used))
 
     def _use(self, unit: Unit, use: t.Use, circle: tuple[Path, ...]) -> Unit:
         path, library = _find(unit, use)
@@ -275,9 +302,7 @@ def _find(unit: Unit, use: t.Use) -> tuple[Path, bool]:
     )  # fmt: skip
 
 
-def _define(unit: Unit, statement: t.Statement) -> None:
-    if isinstance(statement, t.Use):
-        return
+def _define(unit: Unit, statement: _Definition, *, open: bool = False) -> None:
     taken = unit.own(statement.name) or unit.arches.get(statement.name)
     arch = isinstance(statement, t.ArchDef | t.VariantDef)
     if taken is not None and arch == (statement.name in unit.arches):
@@ -287,7 +312,7 @@ def _define(unit: Unit, statement: t.Statement) -> None:
         unit.arches[statement.name] = statement
     elif isinstance(statement, t.Let):
         line = len(unit.lets)
-        scope = Scope((unit,), Body(unit.lets), line)
+        scope = Scope((unit,), Body(unit.lets), line, open=open)
         unit.lets[statement.name] = Cell(
             statement.name, "let", "given", statement.value, scope, line, statement.name_span
         )

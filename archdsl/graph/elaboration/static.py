@@ -22,10 +22,15 @@ def check_definitions(unit: Unit, report: Report) -> None:
     """The names in every mixer, block and value of a file, used or not."""
     for definition in unit.definitions.values():
         _check_definition(definition, report)
+    check_values(unit, report)
+    _check_circles(unit, report)
+
+
+def check_values(unit: Unit, report: Report) -> None:
+    """The names in the file-level values of a file, used or not."""
     for cell in unit.lets.values():
         expr, scope = cell.text()
         _Texts(report).expression(expr, scope)
-    _check_circles(unit, report)
 
 
 def check_arch_lets(arch: t.ArchDef, unit: Unit, report: Report) -> None:

@@ -86,7 +86,7 @@ def plan_of(unit: Unit, name: str) -> Plan:
         current, where = target
         place[id(current)] = len(chain)
         chain.append(current)
-    given = [g for call, writer in reversed(layers) for g in _given(call, writer, current)]
+    given = [g for call, writer in reversed(layers) for g in given_by(call, writer, current)]
     return Plan(name, current, where, tuple(given), first.name_span)
 
 
@@ -101,8 +101,12 @@ def _circle(members: Sequence[t.ArchDef | t.VariantDef]) -> SpecError:
     )  # fmt: skip
 
 
-def _given(call: t.Call, writer: Unit, arch: t.ArchDef) -> list[Given]:
-    """The arguments of one variant's call as values for paths."""
+def given_by(call: t.Call, writer: Unit, arch: t.ArchDef) -> list[Given]:
+    """The arguments of one variant's call as values for paths.
+
+    Raises:
+        SpecError: E204, E207.
+    """
     names = [p.name for p in arch.parameters]
     taken: set[str] = set()
     out: list[Given] = []

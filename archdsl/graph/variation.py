@@ -1,0 +1,185 @@
+"""One architecture in many variations: read once, then built again with other values in its places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, did_you_mean
+from archdsl.graph import library
+from archdsl.graph.architecture import Architecture
+from archdsl.graph.elaboration.build import Builder
+from archdsl.graph.elaboration.elaborate import Taken, elaborate
+from archdsl.graph.elaboration.evaluate import evaluate, unwrap
+from archdsl.graph.elaboration.files import Definition, Unit, load_file, load_values
+from archdsl.graph.elaboration.frames import constant
+from archdsl.graph.elaboration.names import at_file_level, callee_of
+from archdsl.graph.elaboration.report import Report, SpecError, mistake
+from archdsl.graph.elaboration.scopes import Body, Cell, Scope, Value
+from archdsl.graph.elaboration.static import check_values
+from archdsl.graph.elaboration.variants import Given, Plan, given_by, plan_of
+from archdsl.lang import tree as t
+
+Change = tuple[t.Path, t.Expr]
+"""A place and the value that is put there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the values of a file that is no `.arch` file see: the files it uses, its lets, the prelude.
+
+    Args:
+        unit: the file.
+    """
+
+    unit: Unit
+
+    @classmethod
+    def of(cls, source: Source, path: Path | None, uses: Sequence[t.Use], lets: Sequence[t.Let]) -> Sight:
+        """Loads what a text uses and takes note of its lets; see `faults`."""
+        return cls(load_values(source, path, uses, lets))
+
+    def faults(self) -> tuple[Diagnostic, ...]:
+        """What is wrong with the files and the lets, as far as that can be told without using them."""
+        report = Report()
+        for unit in self.unit.all_units():
+            report.add(*unit.faults)
+        check_values(self.unit, report)
+        return report.sorted()
+
+    @property
+    def scope(self) -> Scope:
+        """For those who evaluate."""
+        return Scope((self.unit,))
+
+    def value(self, expr: t.Expr, names: Mapping[str, Fraction] | None = None) -> Value:
+        """The value of an expression; further names have the numbers given.
+
+        Raises:
+            DiagnosticError: where it has none.
+        """
+        cells = {name: constant(name, number) for name, number in (names or {}).items()}
+        try:
+            return evaluate(expr, Scope((self.unit,), Body(cells)))
+        except SpecError as error:
+            raise DiagnosticError(*error.diagnostics) from None
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the lets."""
+        return tuple(self.unit.lets)
+
+    def is_block(self, name: str) -> bool:
+        """Whether a name means a block, of which a stage takes several joined by `+`; lets are followed."""
+        try:
+            found: object = at_file_level(self.scope, name)
+            while isinstance(found, Cell) and found.expr is not None:
+                expr = unwrap(found.expr)
+                while isinstance(expr, t.Repeat | t.Binary):
+                    expr = unwrap(expr.body if isinstance(expr, t.Repeat) else expr.left)
+                callee = expr.callee if isinstance(expr, t.Call) else expr
+                found = at_file_level(self.scope, callee.id) if isinstance(callee, t.Name) else None
+        except SpecError:
+            return False
+        return isinstance(found, Definition) and found.is_block
+
+
+@dataclass(slots=True)
+class Base:
+    """An architecture and what a file makes of it.
+
+    Which settings nobody takes is told over all variations together, by `untaken`: a setting that only some
+    of the blocks tried have a use for is none.
+
+    Args:
+        plan: the architecture with the values of its call.
+        sight: what values put into it see.
+    """
+
+    plan: Plan
+    sight: Sight
+    _taken: Taken = field(default_factory=Taken)
+
+    @classmethod
+    def of(cls, call: t.Expr, sight: Sight, fixed: Mapping[str, Fraction]) -> Base:
+        """The architecture that a call names: of a used file, else a shipped one.
+
+        Args:
+            call: `mambaout_femto(dims = [16, 32], s1.blocks = 2 x conv)`, or a name alone.
+            sight: what it sees.
+            fixed: values for `image`, `classes`, `channels`, put over those of the call.
+
+        Raises:
+            DiagnosticError: where there is no such architecture, and for arguments it does not take.
+        """
+        try:
+            plan = _plan(call, sight)
+        except SpecError as error:
+            raise DiagnosticError(*error.diagnostics) from None
+        span = call.span
+        given = [
+            Given(t.Path(span, (t.PathStep(span, name),)), t.Number(span, value, ""), sight.unit)
+            for name, value in fixed.items()
+        ]
+        return cls(Plan(plan.name, plan.arch, plan.unit, (*plan.given, *given), plan.span), sight)
+
+    def written(self) -> Iterator[Change]:
+        """The values that the call itself gives."""
+        return ((g.path, g.expr) for g in self.plan.given if g.writer is self.sight.unit)
+
+    def at(self, changes: Iterable[Change] = ()) -> Architecture:
+        """The architecture with values in some of its places, later ones over earlier ones.
+
+        Raises:
+            DiagnosticError: with what does not fit.
+        """
+        given = (Given(path, expr, self.sight.unit) for path, expr in changes)
+        p = self.plan
+        report = Report()
+        plan = Plan(p.name, p.arch, p.unit, (*p.given, *given), p.span)
+        architecture = elaborate(plan, report, Builder(), self._taken)
+        if architecture is None or report.failed:
+            raise DiagnosticError(*report.sorted())
+        return architecture
+
+    def untaken(self) -> tuple[Diagnostic, ...]:
+        """Settings put there by the call or by changes that nobody took in any architecture built so far."""
+        return tuple(d for d in self._taken.mistakes() if d.code != "E206")
+
+
+def _plan(call: t.Expr, sight: Sight) -> Plan:
+    call = unwrap(call)
+    callee = call.callee if isinstance(call, t.Call) else call
+    if not isinstance(callee, t.Name):
+        raise mistake(
+            "E216", "expected an architecture", call.span, "this names none",
+            help="write the call of one: `mambaout_femto(depths = [1, 1, 1, 1])`",
+        )  # fmt: skip
+    unit = sight.unit
+    found = unit.arch(callee.id, callee.span)
+    if found is None:
+        path = library.file_of(callee.id)
+        if path is None:
+            raise _unknown(callee, sight)
+        shipped = load_file(path)
+        unit.used = (*unit.used, shipped)
+        found = shipped.arches[callee.id], shipped
+    plan = plan_of(found[1], callee.id)
+    if not isinstance(call, t.Call):
+        return plan
+    given = given_by(call, unit, plan.arch)
+    return Plan(plan.name, plan.arch, plan.unit, (*plan.given, *given), plan.span)
+
+
+def _unknown(name: t.Name, sight: Sight) -> SpecError:
+    known = [*sight.unit.arch_names(), *library.index()]
+    if callee_of(sight.scope, name.id) is not None:
+        return mistake(
+            "E216", f"`{name.id}` is no architecture", name.span, "a mixer, a block or an operator",
+            help="name an arch of a used file, or a shipped one",
+        )  # fmt: skip
+    return mistake(
+        "E201", f"unknown architecture `{name.id}`", name.span, "not in a used file, and not shipped",
+        help=did_you_mean(name.id, known, "`use` the file that defines it"),
+    )  # fmt: skip

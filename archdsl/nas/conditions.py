@@ -1,0 +1,105 @@
+"""`require` lines of a search: conditions on what is counted of an architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from archdsl.diagnostics import DiagnosticError, did_you_mean
+from archdsl.graph.elaboration.report import SpecError, mistake
+from archdsl.graph.variation import Sight
+from archdsl.lang import tree as t
+from archdsl.lang.to_text import to_text
+from archdsl.nas.forms import parts_of
+from archdsl.nas.plan import COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One `require` line.
+
+    Args:
+        line: as written.
+        sight: what its values see.
+    """
+
+    line: t.Require
+    sight: Sight
+
+    def excess(self, metrics: Mapping[str, int]) -> float | None:
+        """How far the first unmet comparison is off, relative to its bound; None where the line is met.
+
+        Raises:
+            DiagnosticError: where it is no condition on numbers.
+        """
+        return self._unmet(self.line.condition, {n: Fraction(v) for n, v in metrics.items()})
+
+    def reason(self, params: int, macs: int) -> str:
+        """Why a candidate is refused, on one line."""
+        held = {"params": params, "macs": macs}
+        names = list(dict.fromkeys(_metrics(self.line.condition)))
+        told = ", ".join(f"{n} = {held[n]:,}" for n in names)
+        return (
+            f"{self.line.message or 'does not meet `require ' + to_text(self.line.condition) + '`'}: {told}"
+        )
+
+    def _unmet(self, expr: t.Expr, metrics: Mapping[str, Fraction]) -> float | None:
+        match expr:
+            case t.Parens(inner=inner):
+                return self._unmet(inner, metrics)
+            case t.Logic(operator="and", left=left, right=right):
+                first = self._unmet(left, metrics)
+                return first if first is not None else self._unmet(right, metrics)
+            case t.Logic(left=left, right=right):
+                either = self._unmet(left, metrics), self._unmet(right, metrics)
+                return None if None in either else min(e for e in either if e is not None)
+            case t.Compare(left=left, right=right):
+                held = self.sight.value(expr, metrics)
+                a, b = self.sight.value(left, metrics), self.sight.value(right, metrics)
+                if held is True or not isinstance(a, Fraction) or not isinstance(b, Fraction):
+                    return None if held is True else 1.0
+                bound = a if any(_metrics(right)) and not any(_metrics(left)) else b
+                return float(abs(a - b) / abs(bound)) if bound else 1.0
+        held = self.sight.value(expr, metrics)
+        if not isinstance(held, bool):
+            raise DiagnosticError(*_no_condition(expr).diagnostics)
+        return None if held else 1.0
+
+
+def read_requirement(line: t.Require, sight: Sight) -> Requirement:
+    """A `require` line, tried on numbers.
+
+    Raises:
+        SpecError, DiagnosticError: E408 for unknown metrics, E205 where it is no condition.
+    """
+    known = {*COUNTED, *sight.names()}
+    for name in _names(line.condition):
+        if name.id not in known:
+            raise mistake(
+                "E408", f"`require` knows no `{name.id}`", name.span, f"expected {' or '.join(COUNTED)}",
+                help=did_you_mean(name.id, known, "it is looked at before anything is trained or measured"),
+            )  # fmt: skip
+    if not any(_metrics(line.condition)):
+        raise mistake(
+            "E408", "`require` says nothing about a candidate", line.condition.span,
+            f"neither {' nor '.join(COUNTED)}", help="write `require params <= 4M`",
+        )  # fmt: skip
+    requirement = Requirement(line, sight)
+    requirement.excess(dict.fromkeys(COUNTED, 1))
+    return requirement
+
+
+def _names(expr: t.Expr) -> Iterable[t.Name]:
+    if isinstance(expr, t.Name):
+        yield expr
+    for part in parts_of(expr):
+        yield from _names(part)
+
+
+def _metrics(expr: t.Expr) -> Iterable[str]:
+    return (n.id for n in _names(expr) if n.id in COUNTED)
+
+
+def _no_condition(expr: t.Expr) -> SpecError:
+    return mistake("E205", "expected a condition", expr.span, "a value", help="compare: `params <= 4M`")

@@ -1,0 +1,318 @@
+"""From the `vary` lines of a search to its space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from archdsl.diagnostics import DiagnosticError, did_you_mean
+from archdsl.graph.elaboration.report import Report, mistake
+from archdsl.graph.variation import Sight
+from archdsl.lang import tree as t
+from archdsl.lang.to_text import number_text, to_text
+from archdsl.nas.domains import Around, Each, Fixed, Form, Line, Numbers, OneOf, VariedSpace
+from archdsl.nas.forms import parts_of, plain
+from archdsl.nas.space import Alternatives, Interval
+from archdsl.tasks import Task
+
+ONE_OF = "one_of"
+TRAIN = "train"
+MAX_COPIES = 64
+"""Of `n x each`."""
+FROM_THE_TASK = ("classes", "channels")
+
+
+def read_space(varies: Iterable[t.Vary], sight: Sight, task: Task | None, report: Report) -> VariedSpace:
+    """The space of all `vary` lines; lines with mistakes go to the report and are left out."""
+    lines: list[Line] = []
+    earlier: list[t.Path] = []
+    for variation in (v for vary in varies for v in vary.variations):
+        with report.guard():
+            lines.append(_line(variation, earlier, sight, task, report))
+        earlier.append(variation.path)
+    return VariedSpace(tuple(lines))
+
+
+def refuse_choices(expr: t.Expr, where: str, report: Report) -> None:
+    """E405 for every `one_of` and `each` in a value that belongs to no `vary` line."""
+    for inner in _walk(expr):
+        if _is_choice(inner):
+            what = "`each`" if isinstance(inner, t.Repeat) else "`one_of`"
+            wrong = mistake(
+                "E405", f"{what} can't stand in {where}", inner.span, "a choice",
+                help="choices stand in `vary { path in ... }`, written out there",
+            )  # fmt: skip
+            report.add(*wrong.diagnostics)
+
+
+def _walk(expr: t.Expr) -> Iterator[t.Expr]:
+    yield expr
+    for part in parts_of(expr):
+        yield from _walk(part)
+
+
+def _is_choice(expr: t.Expr) -> bool:
+    if isinstance(expr, t.Repeat):
+        return expr.each
+    return (isinstance(expr, t.Call) and expr.callee.id == ONE_OF) or (
+        isinstance(expr, t.Name) and expr.id == ONE_OF
+    )
+
+
+def _line(
+    variation: t.Variation, earlier: Sequence[t.Path], sight: Sight, task: Task | None, report: Report
+) -> Line:
+    path = variation.path
+    steps = path.steps
+    if any(p.steps == steps for p in earlier):
+        raise mistake(
+            "E407", f"`{path}` is varied twice", path.span, "varied on a line above",
+            help="put all alternatives into one `one_of(...)`",
+        )  # fmt: skip
+    hidden = next((p for p in earlier if len(steps) == 2 and _inside(p, path)), None)
+    if hidden is not None:
+        raise mistake(
+            "E407", f"`{path}` replaces what `{hidden}` put there", path.span, "lines go over those above",
+            help=f"move this line above `{hidden}`",
+        )  # fmt: skip
+    name = None
+    if steps[0].name == TRAIN and steps[0].index is None:
+        name = _field(path, task)
+    elif len(steps) == 1 and steps[0].name in FROM_THE_TASK:
+        raise mistake(
+            "E407", f"`{path}` can't be varied", path.span, "it comes from the task", help="leave it out"
+        )
+    form = read_domain(variation, sight, report)
+    return Line(path, form, name)
+
+
+def _inside(inner: t.Path, outer: t.Path) -> bool:
+    """Whether a value for `outer` (`s3.blocks`) wipes out one for `inner` (`s3.blocks[2].state`)."""
+    a, b = inner.steps, outer.steps
+    return (
+        len(a) >= 2
+        and a[0] == b[0]
+        and a[1].name == b[1].name == "blocks"
+        and a[1].index is not None
+        and b[1].index is None
+    )
+
+
+def _field(path: t.Path, task: Task | None) -> str:
+    """The field of the task that `train.FIELD` names."""
+    if len(path.steps) != 2 or path.steps[1].index is not None:
+        raise mistake(
+            "E407", f"`{path}` names no field of the task", path.span, "expected `train.` and a field",
+            help="write `train.lr in 1e-4 .. 3e-3 log`",
+        )  # fmt: skip
+    step = path.steps[1]
+    if step.name == "epochs":
+        raise mistake(
+            "E407", "`train.epochs` can't be varied", path.span, "rungs and budgets count epochs",
+            help="give the task its epochs: `task = digits(epochs = 20)`",
+        )  # fmt: skip
+    fields = type(task).model_fields if task is not None else {step.name: None}
+    if step.name not in fields:
+        raise mistake(
+            "E407", f"`{task.name if task else ''}` has no field `{step.name}`", step.span,
+            f"expected one of: {', '.join(f for f in fields if f != 'epochs')}",
+            help=did_you_mean(step.name, fields, "vary one of these"),
+        )  # fmt: skip
+    return step.name
+
+
+def read_domain(variation: t.Variation, sight: Sight, report: Report) -> Form:
+    """What may stand in a place.
+
+    A choice is named like its path; where a domain has several, they get numbers from 1 in the order of the
+    text: `s3.blocks#1`. Copies of `each` count one by one.
+
+    Raises:
+        SpecError, DiagnosticError: E405, E406, and mistakes of numbers in it.
+    """
+    name = str(variation.path)
+    reader = _Reader(name, sight, report)
+    form = reader.read(variation.domain)
+    return form if reader.choices < 2 else _Reader(name, sight, report, several=True).read(variation.domain)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads one domain."""
+
+    path: str
+    sight: Sight
+    report: Report
+    several: bool = False
+    choices: int = 0
+
+    def read(self, expr: t.Expr) -> Form:
+        if isinstance(expr, t.Range):
+            return read_range(expr, self._name(), self.sight)
+        form = self._form(plain(expr), self.path.endswith("blocks"))
+        if not self.choices:
+            raise mistake(
+                "E405", f"`{self.path}` has nothing to choose from", expr.span, "one value",
+                help="write `one_of(a, b)`, `n x each one_of(a, b)`, or a range `low .. high`",
+            )  # fmt: skip
+        return form
+
+    def _name(self) -> str:
+        self.choices += 1
+        return f"{self.path}#{self.choices}" if self.several else self.path
+
+    def _form(self, expr: t.Expr, blocks: bool) -> Form:
+        """A value; `blocks` tells whether blocks are expected there, which are joined by `+`."""
+        if isinstance(expr, t.Name) and expr.id == ONE_OF:
+            raise mistake(
+                "E405", "`one_of` has no alternatives", expr.span, "a name alone",
+                help="write `one_of(a, b)`",
+            )  # fmt: skip
+        if isinstance(expr, t.Call) and expr.callee.id == ONE_OF:
+            return self._one_of(expr, blocks)
+        if isinstance(expr, t.Repeat) and expr.each:
+            return self._each(expr, blocks)
+        inside = blocks and not isinstance(expr, t.Call | t.Pipeline)
+        before = self.choices
+        parts = [self._form(part, inside) for part in parts_of(expr)]
+        return Around(expr, tuple(parts)) if self.choices > before else Fixed(expr)
+
+    def _one_of(self, call: t.Call, blocks: bool) -> Form:
+        name = self._name()
+        alternatives: dict[str, t.Expr] = {}
+        if not call.arguments:
+            raise mistake(
+                "E405", "`one_of` has no alternatives", call.span, "empty", help="write `one_of(a, b)`"
+            )
+        for argument in call.arguments:
+            value = argument.value
+            if argument.path is not None:
+                raise mistake(
+                    "E405", "alternatives have no names", argument.path.span, "a name",
+                    help=f"write `one_of({to_text(value)}, ...)`",
+                )  # fmt: skip
+            if any(value == other for other in alternatives.values()):
+                raise mistake(
+                    "E405", f"`{to_text(value)}` stands twice in `one_of`", value.span, "equal alternatives",
+                    help="leave one out: every alternative is drawn as often as the others",
+                )  # fmt: skip
+            alternatives[to_text(value)] = value
+        spans = tuple(value.span for value in alternatives.values())
+        forms = {label: self._form(value, blocks) for label, value in alternatives.items()}
+        return OneOf(Alternatives(name, tuple(alternatives)), forms, spans)
+
+    def _each(self, repeat: t.Repeat, blocks: bool) -> Form:
+        count = self._copies(repeat)
+        before = self.choices
+        joint = "+" if blocks or self._names_block(repeat.body) else "->"
+        copies = tuple(self._form(repeat.body, blocks) for _ in range(count))
+        if self.choices == before:
+            raise mistake(
+                "E405", "`each` has nothing to choose from", repeat.body.span, "the same in every copy",
+                help="write `n x each one_of(a, b)`; `n x a` repeats one value",
+            )  # fmt: skip
+        return Each(copies, joint, repeat.span)
+
+    def _copies(self, repeat: t.Repeat) -> int:
+        span = repeat.count.span
+        if any(_is_choice(e) for e in _walk(repeat.count)):
+            raise mistake(
+                "E405", "`each` needs a number of copies that is known", span, "a choice",
+                help="put the choice outside: `one_of(2 x each a, 4 x each a)`",
+            )  # fmt: skip
+        try:
+            count = self.sight.value(repeat.count)
+        except DiagnosticError as error:
+            first, *_ = error.diagnostics
+            raise mistake(
+                "E405", "`each` needs a number of copies that is known", span, first.message,
+                help="write the number, or a `let` of this search",
+            ) from None  # fmt: skip
+        if not isinstance(count, Fraction) or count.denominator != 1 or not 1 <= count <= MAX_COPIES:
+            shown = number_text(count) if isinstance(count, Fraction) else "something else"
+            raise mistake(
+                "E405", "`each` needs a whole number of copies", span, f"found {shown}",
+                help=f"write one from 1 to {MAX_COPIES}",
+            )  # fmt: skip
+        return int(count)
+
+    def _names_block(self, expr: t.Expr) -> bool:
+        names = (
+            e.callee.id if isinstance(e, t.Call) else e.id
+            for e in _walk(expr)
+            if isinstance(e, t.Call | t.Name)
+        )
+        return any(self.sight.is_block(name) for name in names if name != ONE_OF)
+
+
+def read_range(expr: t.Range, name: str, sight: Sight) -> Numbers:
+    """`low .. high [step s] [log]`: whole numbers where the ends are written as whole numbers and so is the
+    step, if there is one; else real numbers.
+
+    Raises:
+        SpecError, DiagnosticError: E406, and mistakes of the numbers.
+    """
+    low, high = (_number(e, sight) for e in (expr.low, expr.high))
+    step = None if expr.step is None else _number(expr.step, sight)
+    if low >= high:
+        what = "is empty" if low > high else "holds one number"
+        raise mistake(
+            "E406", f"the range {what}", expr.span, f"from {number_text(low)} to {number_text(high)}",
+            help="write the smaller end first" if low > high else "write two ends that differ",
+        )  # fmt: skip
+    if expr.log and low <= 0:
+        raise mistake(
+            "E406", "a logarithmic range begins above 0", expr.low.span, f"this is {number_text(low)}",
+            help="begin it at a small number, or leave `log` out",
+        )  # fmt: skip
+    if step is not None and expr.step is not None:
+        _check_step(expr, low, high, step)
+    whole = all(_is_whole(e, n) for e, n in ((expr.low, low), (expr.high, high)))
+    whole = whole and (step is None or step.denominator == 1)
+    if whole and step is None:
+        step = Fraction(1)
+    domain = Interval(name, float(low), float(high), None if step is None else float(step), expr.log, whole)
+    return Numbers(domain, low, high, step, expr.span)
+
+
+def _check_step(expr: t.Range, low: Fraction, high: Fraction, step: Fraction) -> None:
+    span = expr.step.span if expr.step is not None else expr.span
+    if expr.log:
+        raise mistake(
+            "E406", "a range has a step or a logarithm", span, "and `log` stands behind it",
+            help="leave one out",
+        )  # fmt: skip
+    if step <= 0:
+        raise mistake(
+            "E406", "a step goes up", span, f"this is {number_text(step)}", help="write a positive step"
+        )
+    if (high - low) % step:
+        last = low + (high - low) // step * step
+        near = (
+            f"end at {number_text(last)} or {number_text(last + step)}"
+            if last > low
+            else "write a smaller step"
+        )
+        raise mistake(
+            "E406", "the steps do not end at the end of the range", expr.high.span,
+            f"{number_text(high)} is no step of {number_text(step)} from {number_text(low)}", help=near,
+        )  # fmt: skip
+
+
+def _number(expr: t.Expr, sight: Sight) -> Fraction:
+    if any(_is_choice(e) for e in _walk(expr)):
+        raise mistake("E406", "the ends of a range are numbers", expr.span, "a choice", help="write a number")
+    value = sight.value(expr)
+    if not isinstance(value, Fraction):
+        raise mistake(
+            "E406", "the ends of a range are numbers", expr.span, "no number",
+            help="write `4 .. 16`, or `one_of(...)` for anything else",
+        )  # fmt: skip
+    return value
+
+
+def _is_whole(expr: t.Expr, value: Fraction) -> bool:
+    """Whether an end is a whole number and looks like one: `1`, `4K`, never `1.0`."""
+    written = any(isinstance(e, t.Number) and "." in e.text for e in _walk(expr))
+    return value.denominator == 1 and not written
