@@ -9,10 +9,18 @@ import pytest
 
 import archdsl
 from archdsl.diagnostics import CATALOGUE, Diagnostic, Severity
+from archdsl.nas.read import check_search
 
 ROOT = Path(__file__).parents[2]
 TEXTS = [code for code, rule in CATALOGUE.items() if not rule.wrong.startswith("archdsl ")]
 STEM, STAGE = "stem = patch_embed(16, dim)", "stage trunk { blocks = 4 x scan }"
+SEARCH = (
+    "arch = mambaout_femto(dims = [8, 8, 8, 8], depths = [1, 1, 1, 1], image = 64)",
+    "task = digits(epochs = 20)",
+    "maximize = accuracy",
+    "vary { expand in one_of(2, 3) }",
+    "budget = trials(2)",
+)
 HEAD = "head = layer_norm -> pool(mean) -> linear(classes)"
 
 
@@ -26,7 +34,19 @@ def whole(example: str) -> str:
     return f"{definitions}\narch example(dim = 64) {{\n{body}\n}}\n"
 
 
-def checked(folder: Path, example: str) -> list[Diagnostic]:
+def whole_search(example: str) -> str:
+    """The example as a `.search` file: lines of a search get what they lack."""
+    if example.startswith("search "):
+        return example + "\n"
+    given = {line.split()[0] for line in example.splitlines()}
+    lines = [line for line in SEARCH if line.split()[0] not in given]
+    return "\n".join(["search example {", *lines, *example.splitlines(), "}\n"])
+
+
+def checked(folder: Path, code: str, example: str) -> list[Diagnostic]:
+    if code.startswith("E4"):
+        (folder / "example.search").write_text(whole_search(example))
+        return check_search(folder / "example.search")
     for name in ("mine", "yours"):
         (folder / f"{name}.arch").write_text("mixer halve(dim) = conv2d(3, dim, stride = 2)\n")
     spec = folder / "example.arch"
@@ -36,12 +56,14 @@ def checked(folder: Path, example: str) -> list[Diagnostic]:
 
 @pytest.mark.parametrize("code", TEXTS)
 def test_wrong_is_told_so(code: str, tmp_path: Path) -> None:
-    assert {d.code for d in checked(tmp_path, CATALOGUE[code].wrong)} == {code}
+    assert {d.code for d in checked(tmp_path, code, CATALOGUE[code].wrong)} == {code}
 
 
 @pytest.mark.parametrize("code", TEXTS)
 def test_right_is_clean(code: str, tmp_path: Path) -> None:
-    assert [d.message for d in checked(tmp_path, CATALOGUE[code].right) if d.severity is Severity.ERROR] == []
+    assert [
+        d.message for d in checked(tmp_path, code, CATALOGUE[code].right) if d.severity is Severity.ERROR
+    ] == []
 
 
 @pytest.mark.parametrize("code", CATALOGUE)

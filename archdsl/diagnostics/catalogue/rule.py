@@ -10,8 +10,8 @@ class Rule:
     """One code of the catalogue.
 
     `wrong` and `right` are commands of the shell where they begin with `archdsl `. Else they are texts of the
-    language: a whole file where an `arch` stands in them, else lines of an arch, behind definitions and an
-    empty line where there are any.
+    language: a whole file where an `arch` or a `search` stands in them, else lines of an arch, behind
+    definitions and an empty line where there are any. For E4 codes they are lines of a search.
 
     Args:
         title: the rule in one line.
