@@ -17,7 +17,7 @@ from archdsl.tasks.reading import read_task
 __all__ = ["Epoch", "Progress", "Run", "RunError", "Task", "find", "names", "read_task"]
 
 GROUP = "archdsl.tasks"
-_BUILTIN = ("digits", "imagefolder")
+_BUILTIN = ("digits", "imagefolder", "instant")
 
 
 @lru_cache(maxsize=1)
