@@ -63,7 +63,9 @@ class InstantRun:
     @property
     def curve(self) -> tuple[Epoch, ...]:
         """Nothing but the accuracy."""
-        return tuple(Epoch(e, {"accuracy": self._accuracy(e, "validation")}) for e in range(1, self.epoch + 1))
+        return tuple(
+            Epoch(e, {"accuracy": self._accuracy(e, "validation")}) for e in range(1, self.epoch + 1)
+        )
 
     def advance(self, epoch: int, progress: Progress | None = None) -> None:
         """Counts."""

@@ -59,7 +59,7 @@ def test_no_paths_outside_the_repository() -> None:
 
 
 def test_no_banners() -> None:
-    code = [(n, t) for n, t in _texts() if n.endswith((".py", ".arch", ".lark"))]
+    code = [(n, t) for n, t in _texts() if n.endswith((".py", ".arch", ".search", ".lark"))]
     assert not _found(r"^\s*(#|//)\s*[-=#*]{4,}", code)
 
 
@@ -83,8 +83,8 @@ def test_no_long_modules() -> None:
 
 
 def test_the_specs_are_formatted() -> None:
-    specs = sorted((ROOT / "specs").rglob("*.arch"))
-    assert len(specs) >= 6
+    specs = [*sorted((ROOT / "specs").rglob("*.arch")), *sorted((ROOT / "search").glob("*.search"))]
+    assert len(specs) >= 10
     done = subprocess.run(
         [sys.executable, "-m", "archdsl", "fmt", "--check", *map(str, specs)],
         capture_output=True,
