@@ -69,6 +69,15 @@ class Resources:
 class Executor(Protocol):
     """Runs jobs until the board says that it is over. Ctrl-C ends all jobs and is raised again."""
 
+    def prepare(self, resources: Resources, folder: Path) -> None:
+        """Begins what takes long and needs no job, such as starting workers, and returns at once. Need not
+        be called before `run`; where it was and `run` is not reached, `close` has to be."""
+        ...
+
+    def close(self) -> None:
+        """Ends what `prepare` began and `run` did not take over."""
+        ...
+
     def run(self, board: Board, resources: Resources, folder: Path) -> None:
         """Runs jobs; `folder` is the study's, for logs."""
         ...
