@@ -10,15 +10,14 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from archdsl.nas.plan import Sampler, SearchPlan
 from archdsl.nas.space import Alternatives, Choice, Domain, Point, Space
+from archdsl.nas.storage import quiet
 
 if TYPE_CHECKING:
     import optuna
@@ -69,7 +68,7 @@ class Proposals:
         self._size = 0
         self._grid = enumerate(plan.space.points()) if plan.sampler.name == "grid" else None
         self._memory = optuna.storages.InMemoryStorage()
-        with _quiet():
+        with quiet():
             self._copy = optuna.create_study(
                 storage=self._memory,
                 directions=[StudyDirection[o.direction.upper()] for o in plan.objectives],
@@ -82,7 +81,7 @@ class Proposals:
         if self._grid is not None:
             point = next((p for i, p in self._grid if i >= number), None)
             return None if point is None else self.at(point)
-        with _quiet():
+        with quiet():
             seed = _seed(self._sampler.seed, number)
             self._copy.sampler = _sampler(self._sampler, seed, self._refusals)
             trial = self._copy.ask()
@@ -121,7 +120,7 @@ class Proposals:
         """What was taken has these values, or none."""
         from optuna.trial import TrialState
 
-        with _quiet():
+        with quiet():
             if values is None:
                 self._copy.tell(handle, state=TrialState.FAIL)
             else:
@@ -135,7 +134,7 @@ class Proposals:
         return self._add(trial)
 
     def _add(self, trial: FrozenTrial) -> int:
-        with _quiet():
+        with quiet():
             self._copy.add_trial(trial)
         self._size += 1
         return self._size - 1
@@ -282,18 +281,3 @@ def _nsga2() -> type[NSGAIISampler]:
 def _seed(seed: int, number: int) -> int:
     digest = hashlib.blake2b(f"{seed}/{number}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's notices of every trial, and its warnings about steps that don't meet the end."""
-    import optuna
-
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        optuna.logging.set_verbosity(level)

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import sqlite3
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -131,7 +132,7 @@ def exists(folder: Path) -> bool:
 def _study(database: BaseStorage, name: str, directions: Sequence[str], place: str) -> Store:
     from optuna.study import StudyDirection
 
-    with _reworded(place):
+    with quiet(), _reworded(place):
         try:
             return Store(database, database.get_study_id_from_name(name), place, new=False)
         except KeyError:
@@ -229,6 +230,21 @@ def _second(who: str, place: str) -> DiagnosticError:
             help="wait until it is done, or stop it, or give this search a folder of its own with --out",
         )
     )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Optuna's notices of every trial, and its warnings about steps that don't meet the end."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from contextlib import ExitStack
 from datetime import datetime
 from enum import Enum
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -334,13 +335,20 @@ def _description(plan: SearchPlan, executor: str) -> dict[str, Any]:
         "text": plan.source.text,
         "objectives": [[o.metric, o.maximize, o.batch] for o in plan.objectives],
         "conditions": {
-            "machine": f"{platform.system()} {platform.machine()}, {platform.node()}",
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
             "python": platform.python_version(),
-            **{name: version(name) for name in ("archdsl", "torch", "timm", "optuna")},
+            **{name: _version(name) for name in ("archdsl", "torch", "timm", "optuna")},
             "executor": executor,
             "began": _now(),
         },
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed as a package"
 
 
 def _now() -> str:

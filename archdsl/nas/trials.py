@@ -16,18 +16,19 @@ The counters of the budget are sums over what is recorded, so nothing can be cou
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archdsl.nas.halving import Losses, dominates, place
+from archdsl.nas.beside import clean
+from archdsl.nas.halving import place
 from archdsl.nas.jobs import Failure, Job, Report
 from archdsl.nas.plan import MEASURED, SearchPlan
 from archdsl.nas.proposals import Proposal, Proposals, pruned, restored, running
 from archdsl.nas.records import CANDIDATE, RECORD, Progress, Record, Subject, read
 from archdsl.nas.results import State
 from archdsl.nas.space import Candidate, Point, Refusal
+from archdsl.nas.standing import Standing
 from archdsl.nas.storage import Store
 
 if TYPE_CHECKING:
@@ -78,11 +79,9 @@ class Trials:
         self._again: list[Record] = []
         self._running = 0
         self._taken = 0
-        self._epochs = 0
         self._keys: set[str] = set()
         self._points: set[str] = set()
-        self._rungs: dict[int, list[tuple[int, int, Losses]]] = {}
-        self._front: list[tuple[Losses, Record]] = []
+        self._standing = Standing(plan.objectives, len(plan.seeds))
         self._last_taken = -1
         self.draws = 0
         self.exhausted = ""
@@ -96,7 +95,7 @@ class Trials:
     @property
     def front(self) -> list[Record]:
         """The complete trials that no other complete one dominates."""
-        return [record for _, record in self._front]
+        return self._standing.front
 
     def next(self) -> Job | None:
         """A job, or None where none may start now; where none is out either, the search is over."""
@@ -118,13 +117,15 @@ class Trials:
         if report.epoch not in self._plan.rungs:
             raise ValueError(f"trial {number} reports at epoch {report.epoch}, which is no rung")
         after = progress.reported(report, self._clock())
-        loss = self._loss(record, report)
-        if isinstance(loss, Failure):
-            after.fail(loss)
+        losses = self._standing.losses(record, report)
+        if isinstance(losses, Failure):
+            after.fail(losses)
         elif report.epoch == self._plan.rungs[-1]:
             after.state = State.COMPLETE
         elif self._plan.halving is not None:
-            stand = place(loss, self._rivals(record, report.epoch), self._plan.halving.eta)
+            before = record.subject.round if self._ordered else None
+            rivals = self._standing.rivals(report.epoch, before)
+            stand = place(losses, rivals, self._plan.halving.eta)
             if not stand.goes_on:
                 after.state = State.STOPPED
                 after.reason = (
@@ -173,7 +174,7 @@ class Trials:
             self._round = []
             self._round_number += 1
         budget = self._plan.budget
-        epochs = self._epochs
+        epochs = self._standing.epochs
         if self._ordered:
             epochs -= sum(r.progress.epochs for r in self._round) * len(self._plan.seeds)
         return not (
@@ -259,25 +260,14 @@ class Trials:
         self._store.note(record.id, RECORD, after.to_json())
         before = record.progress
         record.progress = after
-        self._count(record, before.epochs)
+        self._standing.reported(record, before.epochs)
         if after.state is not State.RUNNING:
             self._close(record)
             self._running -= 1
             if not self._ordered:
                 self._tell(record)
-            self._place(record)
+            self._tidy(record)
         self._changed(record)
-
-    def _count(self, record: Record, since: int) -> None:
-        """Counts the reports behind an epoch."""
-        for report in record.progress.reports:
-            if report.epoch > since:
-                loss = self._loss(record, report)
-                self._epochs += (report.epoch - since) * len(self._plan.seeds)
-                since = report.epoch
-                if not isinstance(loss, Failure):
-                    entry = (record.number, record.subject.round, loss)
-                    self._rungs.setdefault(report.epoch, []).append(entry)
 
     def _close(self, record: Record) -> None:
         """Gives Optuna the end of a trial: partial values too, so that samplers learn from them; that it was
@@ -295,35 +285,11 @@ class Trials:
     def _tell(self, record: Record) -> None:
         self._proposals.ended(record.handle, self._final(record))
 
-    def _place(self, record: Record) -> None:
-        """Keeps the front, and the checkpoints of its trials alone."""
-        dropped = [record]
-        if record.progress.state is State.COMPLETE:
-            loss = self._loss(record, record.progress.reports[-1])
-            if not isinstance(loss, Failure) and not any(dominates(f, loss) for f, _ in self._front):
-                dropped = [r for f, r in self._front if dominates(loss, f)]
-                self._front = [(f, r) for f, r in self._front if not dominates(loss, f)]
-                self._front.append((loss, record))
-        for gone in dropped:
+    def _tidy(self, record: Record) -> None:
+        """Removes the checkpoints of trials that ended and are not on the front."""
+        complete = record.progress.state is State.COMPLETE
+        for gone in self._standing.complete(record) if complete else [record]:
             clean(self._folder / "trials" / gone.job)
-
-    def _rivals(self, record: Record, epoch: int) -> list[Losses]:
-        """What others reported at a rung; in rounds, those of earlier rounds."""
-        entries = sorted(self._rungs.get(epoch, ()))
-        return [loss for _, r, loss in entries if not self._ordered or r < record.subject.round]
-
-    def _loss(self, record: Record, report: Report) -> Losses | Failure:
-        """The objectives at a report, turned so that small is good; or what is wrong with them."""
-        values: Mapping[str, float] = {**record.counted, **report.values}
-        loss = []
-        for objective in self._plan.objectives:
-            value = values.get(objective.text)
-            if value is None:
-                return Failure("exception", f"the task reports no {objective.text}")
-            if not math.isfinite(value):
-                return Failure("nan", f"{objective.text} is {value} at epoch {report.epoch}")
-            loss.append(-value if objective.maximize else value)
-        return tuple(loss)
 
     def _recall(self) -> None:
         """Takes up what the storage holds, and makes good what a kill left undone."""
@@ -362,17 +328,11 @@ class Trials:
         told = ended and not (self._ordered and current)
         record.handle = self._proposals.recalled(restored(trial, told, self._final(record)))
         self._enter(record)
-        self._count(record, 0)
+        self._standing.reported(record, 0)
         if ended:
-            self._place(record)
+            self._tidy(record)
         else:
             self._again.append(record)
-
-
-def clean(folder: Path) -> None:
-    """Removes the checkpoints of a job that can neither win nor go on; its reports stay."""
-    for path in folder.glob("*.ckpt"):
-        path.unlink(missing_ok=True)
 
 
 def _text(point: Point) -> str:
