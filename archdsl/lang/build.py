@@ -31,6 +31,7 @@ _UNITS = {
     "h": (Fraction(3600), "s"),
 }
 _ESCAPES = {'\\"': '"', "\\\\": "\\", "\\n": "\n", "\\t": "\t"}
+_PLACE = "write the place that is varied before `in`, such as `s3.heads in one_of(2, 4)`"
 _CONSTANTS: dict[str, bool | None] = {"on": True, "off": False, "none": None}
 
 
@@ -175,11 +176,11 @@ class Build(Transformer[Token, t.Node]):
             elif word == "log" and not log and not (rest and isinstance(rest[0], t.Node)):
                 log = True
             else:
-                raise DiagnosticError(_range_word(word, self.span(word, word)))
+                raise DiagnosticError(_range_word(word, c[3:], self.span(word, word)))
         return t.Range(self._of(c), c[0], c[2], step, log)
 
     def variation(self, c: Sequence[_Child]) -> t.Variation:
-        return t.Variation(self._of(c), as_path(c[0]), c[2])
+        return t.Variation(self._of(c), as_path(c[0], _PLACE), c[2])
 
     def vary(self, c: Sequence[_Child]) -> t.Vary:
         return t.Vary(self._of(c), tuple(x for x in c if isinstance(x, t.Variation)))
@@ -205,11 +206,15 @@ class BuildSearch(Build):
         return t.SearchFile(self._whole(), self.source, tuple(c[::2]))
 
 
-def _range_word(word: Token, span: Span) -> Diagnostic:
-    known = word in ("step", "log")
+def _range_word(word: Token, words: Sequence[_Child], span: Span) -> Diagnostic:
+    message = f"unexpected `{word}`"
+    if word in ("step", "log"):
+        message = "`step` needs a number behind it" if word == "step" else "`log` takes no number"
+        if words.count(word) > 1:
+            message = f"`{word}` is given twice"
     return Diagnostic(
         "E101",
-        f"`{word}` cannot stand here" if known else f"unexpected `{word}`",
+        message,
         span,
         "expected `step` with a number behind it, or `log`",
         help="write `4 .. 16 step 4`, or `1e-4 .. 3e-3 log`",
@@ -230,8 +235,12 @@ def unquote(text: str) -> str:
     return re.sub(r"\\.", lambda m: _ESCAPES[m[0]], text[1:-1])
 
 
-def as_path(value: t.Expr) -> t.Path:
+def as_path(value: t.Expr, instead: str = "") -> t.Path:
     """A value such as `s3.blocks[2].state`, read as a path.
+
+    Args:
+        value: what stands in the place of a path.
+        instead: the next step for users where it is none.
 
     Raises:
         DiagnosticError: E101 for any other value.
@@ -253,15 +262,14 @@ def as_path(value: t.Expr) -> t.Path:
         start = Span(s.source, s.end_line, s.end_column - len(at.name), s.end_line, s.end_column)
         steps.append(t.PathStep(start.to(end), at.name, index))
         index, end, at = None, at.base.span, at.base
+    compared = isinstance(value, t.Call | t.Number)
     raise DiagnosticError(
         Diagnostic(
             "E101",
             "this is no name of a parameter or path",
             value.span,
             "expected a name such as `stride`, or a path such as `s3.blocks[2].state`",
-            help="to compare, write `==`"
-            if isinstance(value, t.Call | t.Number)
-            else "write a name before the `=`",
+            help=instead or ("to compare, write `==`" if compared else "write a name before the `=`"),
         )
     )
 

@@ -65,6 +65,6 @@ def _parse(rule: str, source: Source, grammar: str = ARCH) -> t.Node:
         except (UnexpectedToken, DiagnosticError):
             from archdsl.lang.mistakes.recover import mistakes
 
-            raise DiagnosticError(*mistakes(rule, source, tokens)) from None
+            raise DiagnosticError(*mistakes(rule, source, tokens, grammar)) from None
     check_nesting(root)
     return root

@@ -1,6 +1,7 @@
 """Every form of a syntax mistake is told in the words that stand beside it.
 
-`mistakes/NAME.arch` holds texts parted by lines of `----`, `mistakes/NAME.err` what is told of each.
+`mistakes/NAME.arch` and `mistakes/NAME.search` hold texts parted by lines of `----`, `mistakes/NAME.err` what
+is told of each.
 `UPDATE_ERR=1 pytest tests/lang/test_mistakes.py` writes the words anew; read the difference.
 """
 
@@ -11,35 +12,38 @@ from pathlib import Path
 
 import pytest
 
-from archdsl.diagnostics import DiagnosticError, Source
+from archdsl.diagnostics import Diagnostic, DiagnosticError, Source
 from archdsl.diagnostics.render import render
-from archdsl.lang import parse, parse_expression, parse_path
+from archdsl.lang import parse, parse_expression, parse_path, parse_search
 
-TEXTS = sorted((Path(__file__).parent / "mistakes").glob("*.arch"))
+TEXTS = sorted(p for p in (Path(__file__).parent / "mistakes").iterdir() if p.suffix != ".err")
 
 
-def told(text: str) -> str:
+def mistakes(text: str, suffix: str) -> tuple[Diagnostic, ...]:
+    source = Source(f"a{suffix}", text)
     with pytest.raises(DiagnosticError) as caught:
-        parse(Source("a.arch", text))
-    return "\n".join(render(d) for d in caught.value.diagnostics)
+        parse_search(source) if suffix == ".search" else parse(source)
+    return tuple(caught.value.diagnostics)
+
+
+def told(text: str, suffix: str = ".arch") -> str:
+    return "\n".join(render(d) for d in mistakes(text, suffix))
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.stem)
 def test_told_in_these_words(path: Path) -> None:
     texts = path.read_text(encoding="utf-8").split("----\n")
-    found = "----\n".join(told(text) for text in texts)
+    found = "----\n".join(told(text, path.suffix) for text in texts)
     golden = path.with_suffix(".err")
     if os.environ.get("UPDATE_ERR"):
         golden.write_text(found, encoding="utf-8")
     assert found == golden.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", [p for p in TEXTS if p.stem != "several"], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [p for p in TEXTS if not p.stem.endswith("several")], ids=lambda p: p.stem)
 def test_one_mistake_is_told_once_and_with_a_next_step(path: Path) -> None:
     for text in path.read_text(encoding="utf-8").split("----\n"):
-        with pytest.raises(DiagnosticError) as caught:
-            parse(Source("a.arch", text))
-        (d,) = caught.value.diagnostics
+        (d,) = mistakes(text, path.suffix)
         assert d.help, text
         assert d.label, text
 

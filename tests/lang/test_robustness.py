@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archdsl.diagnostics import DiagnosticError, Source
-from archdsl.lang import format_source, parse, parse_expression, parse_path, read
+from archdsl.lang import format_source, parse, parse_expression, parse_path, parse_search, read
+from archdsl.lang import tree as t
 from archdsl.lang.text import decode
 
-SPECS = [read(p) for p in sorted(Path(__file__).parents[2].glob("specs/**/*.arch"))]
+ROOT = Path(__file__).parents[2]
+SPECS = [read(p) for p in sorted(ROOT.glob("specs/**/*.arch"))]
+SEARCHES = [
+    read(p) for p in sorted([*ROOT.glob("search/*.search"), *ROOT.glob("tests/data/searches/*.search")])
+]
 WORDS = """
-use mixer block arch stage let require residual and or not x each on off none same search true if for class a
+use mixer block arch stage let require residual and or not x each on off none same true if for class a
+search vary claim in one_of step log accuracy task maximize
 b dim s3 4 2.5 1e-5 4M 10ms 4xscan 3. 50% -> + - * / // % = == != < <= > >= , . .. ( ) [ ] { } ; : # " 'a'
 "text" "open \\ Name $ → × é _ @ `
 """
@@ -25,8 +32,8 @@ PIECES = st.sampled_from(WORDS.split()) | st.sampled_from(BLANKS)
 
 def survives(text: str) -> None:
     """Each entrance answers with a tree, or with E1 diagnostics in the order of the text."""
-    source = Source("f.arch", text)
-    for entrance in (parse, parse_expression, parse_path):
+    for entrance in (parse, parse_search, parse_expression, parse_path):
+        source = Source("f.search" if entrance is parse_search else "f.arch", text)
         try:
             entrance(source)
         except DiagnosticError as error:
@@ -45,10 +52,10 @@ def survives(text: str) -> None:
             assert places == sorted(places)
             str(error).encode("utf-8")
         else:
-            if entrance is parse:
-                once = format_source(source)
-                assert parse(Source("f", once)) == parse(source)
-                assert format_source(Source("f", once)) == once
+            if entrance in (parse, parse_search):
+                once = Source(source.name, format_source(source))
+                assert entrance(once) == entrance(source)
+                assert format_source(once) == once.text
 
 
 @settings(max_examples=50, deadline=None)
@@ -62,12 +69,15 @@ def test_any_text(text: str) -> None:
 def test_any_words_of_the_language(pieces: list[str]) -> None:
     survives(" ".join(pieces))
     survives("arch a {\n" + "".join(pieces) + "\n}")
+    survives("search a {\n" + " ".join(pieces) + "\n}")
+    survives("search a {\n vary {\n" + " ".join(pieces) + "\n}\n}")
+    survives('search a {\n claim "b" {\n' + " ".join(pieces) + "\n}\n}")
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_specs_with_mistakes(data: st.DataObject) -> None:
-    text = data.draw(st.sampled_from(SPECS)).text
+    text = data.draw(st.sampled_from(SPECS) | st.sampled_from(SEARCHES)).text
     begin = data.draw(st.integers(0, max(0, len(text) - 400)))
     text = text[begin : begin + 800]
     for _ in range(data.draw(st.integers(1, 4))):
@@ -91,9 +101,9 @@ def test_any_bytes(data: bytes) -> None:
         survives(text)
 
 
-def codes(text: str) -> list[str]:
+def codes(text: str, entrance: Callable[[Source], t.Node] = parse) -> list[str]:
     try:
-        parse(Source("f.arch", text))
+        entrance(Source("f.arch", text))
     except DiagnosticError as error:
         return [d.code for d in error.diagnostics]
     return []
@@ -156,12 +166,14 @@ def test_what_is_within_the_limits_passes_and_can_be_walked(text: str) -> None:
         "arch a {\n" + "stage s {\n a = 1\n}\n" * 8_000 + "}",
         "arch a { " + "b = 1;  " * 20_000 + "}",
         "let a = b" + "\n -> b" * 20_000,
+        "search a { vary {\n" + "b   in 1 .. 2 log\n" * 20_000 + "} }",
+        "search a { vary { b in f(" + "c[1 .. 2], " * 10_000 + ") } }",
     ],
     ids=lambda text: repr(text[:12]),
 )
 def test_large_texts_are_formatted_soon(text: str) -> None:
     begin = time.perf_counter()
-    format_source(Source("f", text))
+    format_source(Source("f.search" if text.startswith("search") else "f", text))
     assert time.perf_counter() - begin < 20
 
 
@@ -174,12 +186,20 @@ def test_large_texts_are_formatted_soon(text: str) -> None:
         "a" + " :" * 40_000,
         "arch\n" * 40_000,
         "arch " * 40_000 + "}",
+        "search a {\n" * 90,
+        "vary {\n" * 90,
+        "search a { vary { " + "b = 1;" * 20_000,
+        "search a { vary { b in 1" + " .. 1" * 20_000,
+        "search a { vary { b : " + ": " * 20_000,
+        "claim\n" * 20_000,
+        "search a\n" * 20_000,
     ],
     ids=lambda text: repr(text[:12]),
 )
 def test_many_mistakes_are_told_soon(text: str) -> None:
     begin = time.perf_counter()
     assert 1 <= len(codes(text)) <= 50
+    assert 1 <= len(codes(text, parse_search)) <= 50
     assert time.perf_counter() - begin < 5
 
 

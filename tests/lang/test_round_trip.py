@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from hypothesis import given, settings
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 from lark import Token
 
 from archdsl.diagnostics import Source, Span
-from archdsl.lang import format_source, parse, parse_expression, to_text
+from archdsl.lang import format_source, parse, parse_expression, parse_search, to_text
 from archdsl.lang import tree as t
-from archdsl.lang.grammar import start
+from archdsl.lang.grammar import ARCH, SEARCH, grammar_of, start
 from archdsl.lang.limits import children
 from archdsl.lang.to_text import number_text
 
@@ -155,7 +156,46 @@ def files(draw: st.DrawFn) -> str:
 
 
 @st.composite
-def scattered(draw: st.DrawFn) -> str:
+def searches(draw: st.DrawFn) -> str:
+    """A search in the plainest layout."""
+    value = EXPRESSIONS.map(lambda e: f"({to_text(e)})") | NAMES
+    compare = st.tuples(value, st.sampled_from(["<", ">", "<=", "=="]), value).map(" ".join)
+
+    def domain() -> str:
+        step = st.sampled_from(["", " log", " step 4", " step 0.5 log", " log step 2M"])
+        span = st.tuples(NUMBERS | value, st.just(" .. "), NUMBERS | value, step).map("".join)
+        choices = st.lists(value, min_size=1, max_size=3).map(lambda items: f"one_of({', '.join(items)})")
+        return draw(span | choices | st.builds("4 x each {}".format, choices) | value)
+
+    def lines(kinds: list[str]) -> str:
+        return "".join(line(draw(st.sampled_from(kinds))) + "\n" for _ in range(draw(st.integers(0, 3))))
+
+    def line(kind: str) -> str:
+        name = draw(NAMES)
+        match kind:
+            case "use":
+                return 'use "a.arch"'
+            case "let":
+                return f"let {name} = {draw(value)} -> residual({draw(NAMES)})"
+            case "setting":
+                return f"{name} = {draw(value)}"
+            case "require":
+                return f"require {draw(compare)}" + draw(st.sampled_from(["", ', "why"']))
+            case "vary":
+                return f"vary {{\n{lines(['variation'])}}}"
+            case "variation":
+                return f"{draw(paths())} in {domain()}"
+            case "claim":
+                return f'claim "found" {{\n{lines(["compare"])}}}'
+            case "compare":
+                return draw(compare)
+        return f"search {name} {{\n{lines(['setting', 'let', 'vary', 'require', 'claim'])}}}"
+
+    return lines(["use", "let", "search", "search"])
+
+
+@st.composite
+def scattered(draw: st.DrawFn, grammar: str = ARCH) -> str:
     """A file in a wild layout: blanks, comments, blank lines, `;` and line breaks wherever they may stand."""
     blank = st.sampled_from([" ", " ", "  ", "\t", "    "])
     remark = st.sampled_from(["# a remark", "#", '# ->  { ( " x'])
@@ -163,7 +203,8 @@ def scattered(draw: st.DrawFn) -> str:
         lambda p: p[0] + (p[1] or "") + "\n" * p[2] + p[3]
     )
     out, depth = "", 0
-    tokens: list[Token] = start("file", draw(files()))[1]
+    plain = draw(searches() if grammar == SEARCH else files())
+    tokens: list[Token] = start("file", plain, grammar)[1]
     for n, token in enumerate(tokens):
         kind = token.type
         if kind == "END":
@@ -178,20 +219,32 @@ def scattered(draw: st.DrawFn) -> str:
     return out + draw(st.sampled_from(["", "\n", "\n\n", " # end"]))
 
 
-def remarks(text: str) -> list[str]:
-    return [token.rstrip() for token in start("file", text)[1] if token.type == "COMMENT"]
+def remarks(source: Source) -> list[str]:
+    tokens = start("file", source.text, grammar_of(source.name))[1]
+    return [token.rstrip() for token in tokens if token.type == "COMMENT"]
+
+
+def keeps_and_settles(text: str, name: str, entrance: Callable[[Source], t.Node]) -> None:
+    source = Source(name, text)
+    once = Source(name, format_source(source))
+    assert entrance(once) == entrance(source)
+    assert remarks(once) == remarks(source)
+    assert format_source(once) == once.text
+    assert "\n\n\n" not in once.text
+    assert all(line == line.rstrip() for line in once.text.split("\n"))
+    assert once.text == "" or (once.text.endswith("\n") and not once.text.startswith("\n"))
 
 
 @settings(max_examples=40, deadline=None)
 @given(scattered())
 def test_the_formatter_keeps_the_tree_and_the_comments_and_settles(text: str) -> None:
-    once = format_source(Source("f", text))
-    assert parse(Source("f", once)) == parse(Source("f", text))
-    assert remarks(once) == remarks(text)
-    assert format_source(Source("f", once)) == once
-    assert "\n\n\n" not in once
-    assert all(line == line.rstrip() for line in once.split("\n"))
-    assert once == "" or (once.endswith("\n") and not once.startswith("\n"))
+    keeps_and_settles(text, "f.arch", parse)
+
+
+@settings(max_examples=40, deadline=None)
+@given(scattered(SEARCH))
+def test_and_so_it_does_with_searches(text: str) -> None:
+    keeps_and_settles(text, "f.search", parse_search)
 
 
 @settings(max_examples=20, deadline=None)

@@ -6,12 +6,22 @@ from lark import Token
 
 from archdsl.diagnostics import Diagnostic, Source, Span
 from archdsl.lang.limits import place
+from archdsl.lang.mistakes.situation import SETTINGS
 
 _CLOSER = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 _OPENER = {closer: opener for opener, closer in _CLOSER.items()}
 _SIGN = {"RPAR": ")", "RSQB": "]", "RBRACE": "}", "LPAR": "(", "LSQB": "[", "LBRACE": "{"}
-_STATEMENTS = {"USE", "MIXER", "BLOCK", "ARCH", "STAGE", "LET", "REQUIRE"}
-_TOP_LEVEL = {"USE", "MIXER", "BLOCK", "ARCH"}
+_STATEMENTS = {"USE", "MIXER", "BLOCK", "ARCH", "STAGE", "LET", "REQUIRE", "SEARCH", "VARY", "CLAIM"}
+_TOP_LEVEL = {"USE", "MIXER", "BLOCK", "ARCH", "SEARCH"}
+_HEADERS = {"ARCH", "STAGE", "BLOCK", "SEARCH", "VARY", "CLAIM"}
+# Bodies, and the statements that can't stand in them but right behind them.
+_ENDS_BODY = {
+    "STAGE": {"STAGE"},
+    "BLOCK": {"STAGE"},
+    "VARY": {"VARY", "CLAIM", "LET", "REQUIRE"},
+    "CLAIM": {"VARY", "CLAIM", "LET", "REQUIRE"},
+}
+_INSIDE_ONLY = {"STAGE", "REQUIRE", "VARY", "CLAIM"}
 _LEADS_ON = {
     "COMMA",
     "LPAR",
@@ -25,6 +35,8 @@ _LEADS_ON = {
     "EQUALS",
     "X",
     "EACH",
+    "IN",
+    "RANGE",
 }
 _CARRIES_ON = {"COMMA", "RPAR", "RSQB", "ARROW", "PLUS"}
 _MAX_MISTAKES = 10
@@ -54,7 +66,7 @@ class Brackets:
 
     def _mend_first(self, tokens: list[Token]) -> list[Token] | None:
         """The tokens without their first mistake; None where there is none."""
-        missing = sum((t.type == "LBRACE") - (t.type == "RBRACE") for t in tokens) > 0
+        missing = sum((t.type == "LBRACE") - (t.type == "RBRACE") for t in tokens)
         opened: list[int] = []
         for i, token in enumerate(tokens):
             kind = token.type
@@ -63,12 +75,18 @@ class Brackets:
             elif kind in _OPENER:
                 if not opened or tokens[opened[-1]].type != _OPENER[kind]:
                     return self._wrong_closer(tokens, opened, i)
-                opened.pop()
+                brace = opened.pop()
+                if missing < 0 and not opened and kind == "RBRACE" and _goes_on(tokens, i):
+                    return self._early_closer(tokens, brace, i)
             elif kind in _STATEMENTS and opened and tokens[i - 1].type == "END":
                 if tokens[opened[-1]].type != "LBRACE":
                     return self._unclosed_line(tokens, opened)
                 owner = _first_of_line(tokens, opened[-1])
-                if missing and (kind in _TOP_LEVEL or (kind == "STAGE" and owner in ("STAGE", "BLOCK"))):
+                if missing > 0 and (kind in _TOP_LEVEL or kind in _ENDS_BODY.get(owner, ())):
+                    return self._unclosed_body(tokens, opened[-1], i)
+            elif missing > 0 and opened and _is_setting(tokens, i) and token in SETTINGS:
+                owner = _first_of_line(tokens, opened[-1])
+                if tokens[opened[-1]].type == "LBRACE" and owner in ("VARY", "CLAIM"):
                     return self._unclosed_body(tokens, opened[-1], i)
         if not opened:
             return None
@@ -106,6 +124,16 @@ class Brackets:
         if i:
             self.told.add(tokens[i - 1].start_pos or 0)
         self._tell(token, f"`{token}` closes nothing", f"no `{_SIGN[wanted]}` is open here", "delete it")
+        return tokens[:i] + tokens[i + 1 :]
+
+    def _early_closer(self, tokens: list[Token], brace: int, i: int) -> list[Token]:
+        what = _first_of_line(tokens, brace).lower()
+        self._tell(
+            tokens[i],
+            "one `}` too many",
+            f"this closes the {what} of line {tokens[brace].line}, and more of it follows",
+            "delete it",
+        )
         return tokens[:i] + tokens[i + 1 :]
 
     def _unclosed_line(self, tokens: list[Token], opened: list[int]) -> list[Token]:
@@ -175,6 +203,25 @@ def _first_of_line(tokens: list[Token], i: int) -> str:
     return tokens[i].type
 
 
+def _is_setting(tokens: list[Token], i: int) -> bool:
+    """Whether a line begins at token `i` that gives a setting."""
+    return (
+        tokens[i].type == "NAME"
+        and i + 1 < len(tokens)
+        and tokens[i + 1].type == "EQUALS"
+        and i > 0
+        and tokens[i - 1].type == "END"
+    )
+
+
+def _goes_on(tokens: list[Token], i: int) -> bool:
+    """Whether what follows token `i` can stand in a body only."""
+    following = next((n for n in range(i + 1, len(tokens)) if tokens[n].type not in ("END", "RBRACE")), None)
+    if following is None:
+        return False
+    return tokens[following].type in _INSIDE_ONLY or _is_setting(tokens, following)
+
+
 def _bare_header(tokens: list[Token], before: int) -> tuple[int, int] | None:
     """Start and end of the last line before a token that should open a body and doesn't."""
     end = before
@@ -184,9 +231,9 @@ def _bare_header(tokens: list[Token], before: int) -> tuple[int, int] | None:
         elif tokens[i].type in ("LBRACE", "RBRACE"):
             end = -1
         elif (
-            tokens[i].type in ("ARCH", "STAGE", "BLOCK")
+            tokens[i].type in _HEADERS
             and (i == 0 or tokens[i - 1].type in ("END", "LBRACE"))
-            and end > i + 1
+            and end > i + (tokens[i].type != "VARY")
             and all(t.type != "EQUALS" for t in outside_brackets(tokens[i:end]))
         ):
             return i, end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 
 from lark import Token
 
@@ -26,6 +27,8 @@ _LOOK_ALIKES = {
     "·": ("STAR", "*"),
     "&": ("AND", "and"),
     "!": ("NOT", "not"),
+    "∈": ("IN", "in"),
+    "…": ("RANGE", ".."),
     "“": (None, '"'),
     "”": (None, '"'),
     "‘": (None, '"'),
@@ -41,13 +44,18 @@ _MISTYPED_SUFFIXES = {"k": "K", "m": "M", "g": "G", "t": "T", "b": "G", "B": "G"
 class Lexical:
     """Looks through the tokens of a text.
 
+    Args:
+        source: the text.
+        search: whether it is a `.search` file.
+
     Attributes:
         diagnostics: what was found.
         told: where the tokens start that were found wrong.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, search: bool = False) -> None:
         self.source = source
+        self.search = search
         self.diagnostics: list[Diagnostic] = []
         self.told: set[int] = set()
 
@@ -58,7 +66,7 @@ class Lexical:
         """
         out: list[Token] = []
         skipped: set[int] = set()
-        for begin, end, instead in foreign(tokens):
+        for begin, end, instead in foreign(tokens, self.search):
             word = tokens[begin]
             self._tell(word, "E101", f"the language has no `{word}`", "unknown statement", instead)
             skipped.update(range(begin, end))
@@ -68,8 +76,9 @@ class Lexical:
             if i in skipped or token.type == "COMMENT":
                 continue
             mended = self._mend_one(token, out, tokens[i - 1 : i], tokens[i + 1 : i + 2])
-            if not mended and out:
-                self.told.add(out[-1].start_pos or 0)
+            if not mended:
+                near = out[-1:] if out and out[-1].type not in ("END", "LBRACE") else tokens[i + 1 : i + 2]
+                self.told.update(other.start_pos or 0 for other in near)
             out += mended
         return out
 
@@ -95,7 +104,7 @@ class Lexical:
             case "COLON":
                 return self._colon(token, out, behind)
             case "UNKNOWN":
-                return self._unknown(token, before)
+                return self._unknown(token, before, out)
             case _:
                 return [token]
 
@@ -166,7 +175,8 @@ class Lexical:
 
     def _colon(self, token: Token, out: list[Token], behind: list[Token]) -> list[Token]:
         header = bool(behind) and behind[0].type == "END" and behind[0] != ";"
-        if header and _first_of_line(out) in ("ARCH", "STAGE", "BLOCK"):
+        first = _first_of_line(out)
+        if header and first in ("ARCH", "STAGE", "BLOCK", "SEARCH", "VARY", "CLAIM"):
             self._tell(
                 token,
                 "E101",
@@ -174,6 +184,9 @@ class Lexical:
                 "found `:`, expected `{`",
                 "write `{` here and `}` after the last line",
             )
+            return []
+        if first in ("SEARCH", "VARY", "CLAIM"):
+            self._tell(token, "E101", "`:` is not needed here", "found `:`", "delete it")
             return []
         if _innermost(out) == "LSQB":
             self._tell(
@@ -184,15 +197,38 @@ class Lexical:
                 "write `[a..b]`: b is left out",
             )
             return [token.update("RANGE", "..")]
+        if self.search and _body(out) == "VARY" and (begun := _line_so_far(out)) & {"IN"}:
+            if "RANGE" in begun:
+                return []
+            if not begun & {"LPAR", "LSQB"}:
+                self._tell(
+                    token,
+                    "E101",
+                    "a range is written with `..`",
+                    "found `:`, expected `..`",
+                    "write `4 .. 16`",
+                )
+                return [token.update("RANGE", "..")]
+        elif self.search and _body(out) == "VARY":
+            self._tell(
+                token,
+                "E101",
+                "a place is varied with `in`",
+                "found `:`, expected `in`",
+                "write `s3.heads in one_of(2, 4)`",
+            )
+            return [token.update("IN", "in")]
         self._tell(
             token, "E101", "a value is given with `=`", "found `:`, expected `=`", "write `name = value`"
         )
         return [token.update("EQUALS", "=")]
 
-    def _unknown(self, token: Token, before: list[Token]) -> list[Token]:
+    def _unknown(self, token: Token, before: list[Token], out: list[Token]) -> list[Token]:
         kind, meant = _LOOK_ALIKES.get(token, (None, ""))
         if before and before[0].type == "UNKNOWN" and before[0].end_pos == token.start_pos:
             return []
+        if token == "|" and self.search and _body(out) == "VARY":
+            meant = "one_of(a, b)"
         shown = f"`{token}`" if token.isprintable() and token != "`" else f"the character U+{ord(token):04X}"
         self._tell(
             token,
@@ -216,6 +252,22 @@ def _first_of_line(before: list[Token]) -> str:
             break
         kind = token.type
     return kind
+
+
+def _body(before: list[Token]) -> str:
+    """What the braces belong to that are open behind the tokens, '' for none."""
+    closed = 0
+    for i in range(len(before) - 1, -1, -1):
+        kind = before[i].type
+        closed += (kind == "RBRACE") - (kind == "LBRACE")
+        if closed < 0:
+            return _first_of_line(before[:i])
+    return ""
+
+
+def _line_so_far(before: list[Token]) -> set[str]:
+    """The kinds of the tokens since the last line began."""
+    return {t.type for t in takewhile(lambda t: t.type not in ("END", "LBRACE"), reversed(before))}
 
 
 def _innermost(before: list[Token]) -> str:

@@ -9,36 +9,39 @@ from lark.exceptions import UnexpectedToken
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source
-from archdsl.lang.grammar import start
+from archdsl.lang.grammar import ARCH, SEARCH, start
 from archdsl.lang.layout import layout
 from archdsl.lang.mistakes.brackets import Brackets
 from archdsl.lang.mistakes.explain import explain
 from archdsl.lang.mistakes.lexical import MAX_MISTAKES, Lexical
+from archdsl.lang.mistakes.other_file import other_statements
 from archdsl.lang.mistakes.situation import Situation
 
 _LINE_STARTS = {"END", "LBRACE", "RBRACE"}
 _OPERATORS = {"ARROW", "PLUS", "MINUS", "STAR", "SLASH", "FLOOR", "X"}
-_KEYWORDS = {"USE", "MIXER", "BLOCK", "ARCH", "STAGE"}
-_HEADERS = {"ARCH", "BLOCK", "STAGE"}
+_KEYWORDS = {"USE", "MIXER", "BLOCK", "ARCH", "STAGE", "SEARCH", "VARY", "CLAIM"}
+_HEADERS = {"ARCH", "BLOCK", "STAGE", "SEARCH", "VARY", "CLAIM"}
 
 
-def mistakes(rule: str, source: Source, tokens: list[Token]) -> list[Diagnostic]:
+def mistakes(rule: str, source: Source, tokens: list[Token], grammar: str = ARCH) -> list[Diagnostic]:
     """Every mistake, in the order of the text; at most `MAX_MISTAKES`.
 
     Args:
         rule: what the text should be: `file` or `value`.
         source: the text.
         tokens: all of its tokens.
+        grammar: the one they are tokens of.
     """
-    lexical = Lexical(source)
-    mended = lexical.mend(tokens)
+    lexical = Lexical(source, grammar == SEARCH)
+    mended = lexical.mend(other_statements(tokens, grammar == SEARCH))
     found = lexical.diagnostics
     if len(found) < MAX_MISTAKES:
         brackets = Brackets(source, lexical.told)
         mended = brackets.mend(mended)
         found += brackets.diagnostics
     if len(found) < MAX_MISTAKES and (mended or not found):
-        recovery = _Recovery(rule, source, layout(mended, enclosed=rule != "file"), lexical.told)
+        mended = layout(mended, enclosed=rule != "file")
+        recovery = _Recovery(rule, source, mended, lexical.told, grammar)
         recovery.limit = MAX_MISTAKES - len(found)
         recovery.run()
         found += recovery.diagnostics
@@ -49,14 +52,15 @@ def mistakes(rule: str, source: Source, tokens: list[Token]) -> list[Diagnostic]
 class _Recovery:
     """Feeds the parser line by line and returns to the start of a line where one is wrong."""
 
-    def __init__(self, rule: str, source: Source, tokens: list[Token], told: set[int]) -> None:
+    def __init__(self, rule: str, source: Source, tokens: list[Token], told: set[int], grammar: str) -> None:
         self.source = source
         self.tokens = tokens
         self.told = told
         self.rule = rule
+        self.search = grammar == SEARCH
         self.limit = MAX_MISTAKES
         self.diagnostics: list[Diagnostic] = []
-        self.parser: InteractiveParser = start(rule, "")[0]
+        self.parser: InteractiveParser = start(rule, "", grammar)[0]
         self.checkpoint = self._copy(self.parser)
         self.line = 0  # where the current line starts
         self.bodies: list[str] = []  # what the open braces belong to
@@ -107,6 +111,8 @@ class _Recovery:
         if not told:
             self._explain(i)
         self.parser = self._copy(self.checkpoint)
+        if self._bare_search(i):
+            return i + 1
         after_brace = self.line > 0 and self.tokens[self.line - 1].type == "RBRACE"
         j, header, depth = self.line, self.tokens[self.line].type, 0
         while j < len(self.tokens):
@@ -122,6 +128,16 @@ class _Recovery:
                 j = self._matching(j)
             j += 1
         return j
+
+    def _bare_search(self, end: int) -> bool:
+        """Enters the body of a search that has no braces at all."""
+        if self.tokens[self.line].type != "SEARCH" or self.tokens[end].type != "END":
+            return False
+        following = self.tokens[end + 1].type if end + 1 < len(self.tokens) else "LBRACE"
+        if following == "LBRACE":
+            return False
+        brace = Token.new_borrow_pos("LBRACE", "{", self.tokens[end])
+        return self._enter_with(brace, end + 1)
 
     def _continues(self, end: int) -> bool:
         """Whether the next line belongs to the wrong one: behind an operator, or as body without braces."""
@@ -141,16 +157,21 @@ class _Recovery:
 
     def _enter(self, brace: int) -> bool:
         """Feeds a header that is right in the place of a wrong one, so that its body can be read."""
+        return self._enter_with(self.tokens[brace], brace + 1)
+
+    def _enter_with(self, brace: Token, body: int) -> bool:
         token = self.tokens[self.line]
-        name = Token.new_borrow_pos("NAME", "name", token)
+        named = [] if token.type == "VARY" else [Token.new_borrow_pos("NAME", "name", token)]
+        if token.type == "CLAIM":
+            named = [Token.new_borrow_pos("STRING", '""', token)]
         try:
-            for stand_in in (token, name, self.tokens[brace]):
+            for stand_in in (token, *named, brace):
                 self.parser.feed_token(stand_in)
         except UnexpectedToken:
             self.parser = self._copy(self.checkpoint)
             return False
         self.bodies.append(token.type)
-        self._reach(brace + 1)
+        self._reach(body)
         return True
 
     def _matching(self, brace: int) -> int:
@@ -172,7 +193,7 @@ class _Recovery:
             begin -= 1
         line = self.tokens[begin : end + 1]
         accepts: set[str] = replay.accepts()  # type: ignore[no-untyped-call]
-        situation = Situation(self.source, body, line, i - begin, accepts)
+        situation = Situation(self.source, body, line, i - begin, accepts, self.search)
         self._tell([explain(situation)], i)
 
     def _tell(self, diagnostics: list[Diagnostic], i: int) -> None:

@@ -9,14 +9,24 @@ from lark import Token
 from archdsl.diagnostics import Diagnostic, Source, Span
 from archdsl.lang.limits import place
 
-KEYWORDS = {"USE", "MIXER", "BLOCK", "ARCH", "STAGE", "LET", "REQUIRE", "RESIDUAL"}
-WORDS = {"X", "EACH", "ON", "OFF", "NONE", "SAME", "AND", "OR", "NOT", "RESERVED"}
+KEYWORDS = {"USE", "MIXER", "BLOCK", "ARCH", "STAGE", "LET", "REQUIRE", "RESIDUAL", "SEARCH", "VARY", "CLAIM"}
+WORDS = {"X", "EACH", "ON", "OFF", "NONE", "SAME", "AND", "OR", "NOT", "IN", "RESERVED"}
 OPERATORS = {"ARROW", "PLUS", "MINUS", "STAR", "SLASH", "FLOOR", "PERCENT", "X"}
 COMPARISONS = {"EQ", "NE", "LT", "LE", "GT", "GE"}
 CONDITIONS = COMPARISONS | {"AND", "OR", "NOT"}
 VALUES = {"NAME", "NUMBER", "STRING", "ON", "OFF", "NONE", "SAME", "LSQB", "LPAR"}
 ENDS_VALUE = {"NAME", "NUMBER", "STRING", "ON", "OFF", "NONE", "SAME", "RSQB", "RPAR"}
 CLOSERS = {"RPAR", "RSQB"}
+SETTINGS = (
+    "arch", "task", "maximize", "minimize", "sampler", "stop", "repeat", "budget", "limit", "synchronous"
+)  # fmt: skip
+"""The settings of a search: what most likely is meant where one stands in a wrong place."""
+_LINES = {
+    "BLOCK": "a line of a block: a pipeline, `residual` and a pipeline, `let` or `require`",
+    "SEARCH": "a line of a search: a setting `name = value`, `let`, `vary`, `require` or `claim`",
+    "VARY": "a place and what may stand there: `s3.heads in one_of(2, 4)`",
+    "CLAIM": "a comparison: `accuracy(dim = 64) > accuracy(dim = 32)`",
+}
 _SIGNS = {
     "EQUALS": "`=`",
     "LBRACE": "`{`",
@@ -27,6 +37,7 @@ _SIGNS = {
     "RSQB": "`]`",
     "COMMA": "`,`",
     "RANGE": "`..`",
+    "IN": "`in`",
     "NAME": "a name",
     "STRING": 'a "text"',
     "END": "the end of the line",
@@ -39,10 +50,12 @@ class Situation:
 
     Args:
         source: the text.
-        body: what the line stands in: FILE, ARCH, STAGE, BLOCK, or VALUE for a single value.
+        body: what the line stands in: FILE, ARCH, STAGE, BLOCK, SEARCH, VARY, CLAIM, or VALUE for a single
+            value.
         line: the tokens of the line, with its end.
         at: which of them was refused.
         accepts: the terminals that were possible in its place.
+        search: whether it is a `.search` file.
     """
 
     source: Source
@@ -50,6 +63,7 @@ class Situation:
     line: list[Token]
     at: int
     accepts: set[str]
+    search: bool = False
 
     def near(self, offset: int) -> Token:
         """The token `offset` places from the refused one; one without type outside the line."""
@@ -81,14 +95,24 @@ def found_text(token: Token) -> str:
     return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"
 
 
+def text_before(line: list[Token], kind: str) -> str:
+    """What stands before the first token of a kind, without blanks, short enough for a message."""
+    out = ""
+    for token in line:
+        if token.type == kind:
+            break
+        out += token
+    return out if len(out) <= 40 else f"{out[:37]}..."
+
+
 def expected_text(s: Situation) -> str:
     takes = s.accepts
     out = []
     if "NUMBER" in takes:
         out.append("a value")
         takes = takes - VALUES - {"MINUS", "NOT"}
-    if s.body == "BLOCK" and not s.at:
-        return "expected a line of a block: a pipeline, `residual` and a pipeline, `let` or `require`"
+    if s.body in _LINES and not s.at:
+        return f"expected {_LINES[s.body]}"
     out += [sign for kind, sign in _SIGNS.items() if kind in takes and kind not in ("LPAR", "LSQB")]
     if takes & {"PLUS", "STAR"}:
         out.insert(0, "an operator")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lark import Token
 
 from archdsl.diagnostics import Diagnostic
+from archdsl.lang.mistakes.foreign import foreign_word
 from archdsl.lang.mistakes.situation import (
     CLOSERS,
     CONDITIONS,
@@ -15,6 +16,9 @@ from archdsl.lang.mistakes.situation import (
     expected_text,
     found_text,
 )
+
+_UNITS = {"ms", "us", "s", "min", "h"}
+_COUNTED = {"trials", "epochs", "seeds"}
 
 
 def missing_value(s: Situation) -> Diagnostic | None:
@@ -27,7 +31,7 @@ def missing_value(s: Situation) -> Diagnostic | None:
             f"write {_percent(s.near(-2))}",
             token=before,
         )
-    if token.type == "EQUALS" and before.type == "NAME" and s.near(-2).type == "EQUALS":
+    if token.type in ("EQUALS", "IN") and before.type == "NAME" and s.near(-2).type == "EQUALS":
         late = s.near(-2)
         if late.line != before.line:
             return s.tell(
@@ -55,6 +59,12 @@ def missing_value(s: Situation) -> Diagnostic | None:
             "delete it, or begin the next line with `->`",
             token=before,
         )
+    if before.type in ("IN", "RANGE"):
+        found = "" if token.type == "END" and not token else f"found {found_text(token)}, "
+        instead = (
+            "`one_of(a, b)`, or a range such as `4 .. 16`" if before.type == "IN" else "a number behind `..`"
+        )
+        return s.tell("a value is missing", f"{found}expected a value behind `{before}`", f"write {instead}")
     if before.type in OPERATORS | CONDITIONS | {"EQUALS", "EACH"}:
         found = "" if token.type == "END" and not token else f"found {found_text(token)}, "
         return s.tell(
@@ -86,9 +96,16 @@ def separator(s: Situation) -> Diagnostic | None:
     token = s.near(0)
     depth = sum(t.type in ("LPAR", "LSQB") for t in s.line[: s.at])
     depth -= sum(t.type in CLOSERS for t in s.line[: s.at])
+    another = s.near(1).type == "NAME" and s.near(2).type == "EQUALS"
+    if token.type == "COMMA" and not depth and "END" in s.accepts and s.body == "SEARCH" and not another:
+        return s.tell(
+            "several values stand in a list", "found `,`, expected the end of the line", "write `[a, b]`"
+        )
     if token.type == "COMMA" and not depth and "END" in s.accepts:
         return s.tell(
-            "settings are not separated by `,`",
+            "comparisons are not separated by `,`"
+            if s.body == "CLAIM"
+            else "settings are not separated by `,`",
             "found `,`, expected the end of the line",
             "write `;`, or begin a new line",
         )
@@ -96,6 +113,8 @@ def separator(s: Situation) -> Diagnostic | None:
         return s.tell("`;` can't stand in brackets", "found `;`, expected `,`", "write `,`")
     if token.type in ("RBRACE", "LBRACE"):
         label = "braces hold the bodies of archs, stages and blocks"
+        if s.search:
+            label = "braces hold the bodies of search, vary and claim"
         return s.tell(f"unexpected `{token}`", label, "use `( )` for arguments and `[ ]` for lists")
     return None
 
@@ -109,6 +128,9 @@ def operator(s: Situation) -> Diagnostic | None:
     if token.type == "DOT" and s.near(1).type == "NUMBER":
         return s.tell("a number begins with a digit", "found `.`", f"write `0.{s.near(1)}`", code="E106")
     if token.type == "RANGE":
+        if s.search:
+            label = "it stands in an index, and between the ends of a range behind `in`"
+            return s.tell("`..` is not allowed here", label, "write `s3.heads in 2 .. 8` in `vary { ... }`")
         return s.tell("`..` is not allowed here", "it stands in an index", "write `depths[1..3]`")
     if token.type == "ARROW" and before.type == "ARROW":
         return s.tell("a part is missing", "nothing stands between two `->`", "delete one of them")
@@ -125,6 +147,20 @@ def adjacent(s: Situation) -> Diagnostic | None:
     token, before = s.near(0), s.near(-1)
     if token.type not in VALUES or before.type not in ENDS_VALUE | {"RBRACE"}:
         return None
+    if before.type == "NUMBER" and token in _UNITS:
+        return s.tell(
+            "a unit stands right behind its number",
+            f"found a blank before `{token}`",
+            f"write `{before}{token}`",
+        )
+    if before.type == "NUMBER" and token in _COUNTED and s.search:
+        return s.tell(
+            "an operator is missing",
+            f"found {found_text(token)} behind `{before}`",
+            f"write `{token}({before})`",
+        )
+    if instead := foreign_word(token, s.search):
+        return s.tell(f"the language has no `{token}`", f"found `{token}` behind a value", instead)
     if s.near(1).type == "EQUALS" and "END" in s.accepts:
         return s.tell(
             f"unexpected `{token}`",

@@ -8,6 +8,7 @@ from archdsl.lang.mistakes.situation import (
     CONDITIONS,
     ENDS_VALUE,
     KEYWORDS,
+    SETTINGS,
     VALUES,
     WORDS,
     Situation,
@@ -35,11 +36,13 @@ def word(s: Situation) -> Diagnostic | None:
             return s.tell(
                 "a repetition needs a count", "nothing stands to the left of `x`", "write `4 x block`"
             )
-        why = (
-            "it is kept for the search language"
-            if token.type == "RESERVED"
-            else "it has a meaning of its own"
-        )
+        why = "it has a meaning of its own"
+        if token.type == "RESERVED":
+            why = (
+                "definitions in .arch files begin with it"
+                if s.search
+                else "it is kept for the search language"
+            )
         return s.tell(
             f"`{token}` is a reserved word",
             f"expected a name, but {why}",
@@ -77,20 +80,22 @@ def condition(s: Situation) -> Diagnostic | None:
         return s.tell(
             "parts are joined with `->`", f"found `{s.near(-1)}{token}`", "write `->`", token=s.near(-1)
         )
-    if s.line[0].type == "REQUIRE":
+    if s.line[0].type == "REQUIRE" or s.body == "CLAIM":
         if token.type in COMPARISONS and any(t.type in COMPARISONS for t in s.line[: s.at]):
             return s.tell(
                 "comparisons are not chained",
                 f"found a second comparison, `{token}`",
-                "write `a < b and b < c`",
+                "write two lines, `a > b` and `b > c`" if s.body == "CLAIM" else "write `a < b and b < c`",
             )
         return None
+    if s.search and token.type in ("AND", "OR") and s.line[0] in SETTINGS:
+        return s.tell(f"`{token}` is not allowed here", "several values stand in a list", "write `[a, b]`")
     if token.type == "EQ" and "EQUALS" in s.accepts:
         return s.tell("a value is given with `=`", "found `==`, expected `=`", "write `name = value`")
     return s.tell(
         f"`{token}` is not allowed here",
-        "conditions stand behind `require`",
-        "write `require a == b` in an arch, stage or block",
+        "conditions stand behind `require`" + (", and in the body of a `claim`" if s.search else ""),
+        "write `require a == b`" + ("" if s.search else " in an arch, stage or block"),
     )
 
 
@@ -98,6 +103,16 @@ def equals(s: Situation) -> Diagnostic | None:
     token = s.near(0)
     if token.type != "EQUALS":
         return None
+    compared = s.line[0].type == "REQUIRE" or s.body == "CLAIM"
+    if compared and "GE" in s.accepts and s.near(1).type in ("GT", "LT"):
+        sign = f"{s.near(1)}="
+        return s.tell(f"the sign is `{sign}`", f"found `={s.near(1)}`", f"write `a {sign} b`")
+    if s.body == "CLAIM" and "GT" in s.accepts:
+        return s.tell(
+            "a claim compares with `>` or `<`",
+            "found `=`, expected `>` or `<`",
+            "write `accuracy(a = 1) > accuracy()`",
+        )
     if s.line[0].type == "REQUIRE" and "EQ" in s.accepts:
         return s.tell("a comparison is written with `==`", "found `=`, expected `==`", "write `a == b`")
     if s.body == "VALUE" and s.line[0].type == "NAME":
