@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from archdsl.nas.databases import quiet
 from archdsl.nas.plan import Sampler, SearchPlan
 from archdsl.nas.space import Alternatives, Choice, Domain, Point, Space
-from archdsl.nas.storage import quiet
 
 if TYPE_CHECKING:
     import optuna

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from archdsl.nas.halving import Losses, dominates
 from archdsl.nas.jobs import Failure, Report
-from archdsl.nas.plan import Objective
+from archdsl.nas.plan import COUNTED, MEASURED, Objective
 from archdsl.nas.records import Record
 
 
@@ -26,10 +26,23 @@ class Standing:
         self._front: list[tuple[Losses, Record]] = []
         self.epochs = 0
 
-    @property
-    def front(self) -> list[Record]:
-        """The complete trials that no other complete one dominates."""
-        return [record for _, record in self._front]
+    def ranked(self) -> list[Record]:
+        """The front, complete trials that no other complete one dominates, best in the first objective
+        first."""
+        return [record for _, _, record in sorted((x, r.number, r) for x, r in self._front)]
+
+    def best(self) -> Record | None:
+        """Of the front the one that is best in the first score, then in the other objectives, then the
+        smallest, then the oldest. Without a score the first objective counts."""
+        scores = [i for i, o in enumerate(self._objectives) if o.metric not in (*COUNTED, *MEASURED)]
+        first = scores[0] if scores else 0
+
+        def merit(entry: tuple[Losses, Record]) -> tuple[Losses, int, int]:
+            losses, record = entry
+            ordered = (losses[first], *losses[:first], *losses[first + 1 :])
+            return ordered, record.subject.params, record.number
+
+        return min(self._front, key=merit)[1] if self._front else None
 
     def losses(self, record: Record, report: Report) -> Losses | Failure:
         """The objectives at a report, turned so that small is good; or what is wrong with them."""

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from contextlib import ExitStack
-from datetime import datetime
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from archdsl.diagnostics import Diagnostic, DiagnosticError
 from archdsl.nas import storage as stores
 from archdsl.nas.beside import Beside
 from archdsl.nas.board import Pause
 from archdsl.nas.findings import Findings
 from archdsl.nas.jobs import Failure, Job, Report
-from archdsl.nas.plan import COUNTED, MEASURED, SearchPlan
+from archdsl.nas.plan import SearchPlan
 from archdsl.nas.records import Record
-from archdsl.nas.results import Results, State, Winner
+from archdsl.nas.results import Results
 from archdsl.nas.storage import Store
+from archdsl.nas.stored import (
+    CLOCK,
+    ENDED,
+    SEARCH,
+    VERDICTS,
+    WINNER,
+    WINNERS,
+    assembled,
+    claim_to_json,
+    identify,
+    now,
+    winner,
+)
 from archdsl.nas.trials import Trials
 from archdsl.nas.watch import Watcher
-
-SEARCH = "search"
-CLOCK = "clock"
-WINNERS = "winners"
-ENDED = "ended"
-WINNER = "winner"
-TEXT = "search.search"
 
 
 class _Phase(Enum):
@@ -71,9 +72,8 @@ class Study:
         self._closed = False
         self._beside = Beside(store, attributes, self.clock, frozenset({WINNER}))
         self._trials = Trials(plan, store, folder, workers, executor, self.clock, self._changed)
-        self._before = max(
-            self._before, *(r.progress.clock for r in self._trials.records.values()), self._beside.latest
-        )
+        written = (r.progress.clock for r in self._trials.records.values())
+        self._before = max(self._before, self._beside.latest, *written)
         self._findings = Findings(plan, store, attributes, self._beside, folder, self._say)
         self._winner: Record | None = None
 
@@ -108,7 +108,7 @@ class Study:
         with ExitStack() as stack:
             directions = [o.direction for o in plan.objectives]
             store = stack.enter_context(stores.opened(folder, plan.name, directions, storage))
-            _identify(plan, store, folder, resume, executor)
+            identify(plan, store, folder, resume, executor)
             study = cls(plan, folder, store, stack, workers, executor, watcher)
             study._held = stack.pop_all()
         if watcher is not None:
@@ -144,6 +144,8 @@ class Study:
         while self._phase is not _Phase.OVER:
             job, busy = self._ask()
             if job is not None:
+                if self._attributes.get(ENDED):
+                    self._set(ENDED, {})
                 if self._watcher is not None:
                     self._watcher.started(job)
                 return job
@@ -185,18 +187,17 @@ class Study:
     def results(self) -> Results:
         """What is recorded."""
         records = self._trials.records
-        info = self._attributes[SEARCH]
-        return Results(
-            self.plan.name,
-            self.plan.source.text,
+        claims = self._findings.results
+        tested = self._beside.progress(WINNER) if self._winner is not None else None
+        return assembled(
+            self._attributes[SEARCH],
             self.plan.objectives,
-            tuple(records[n].trial() for n in sorted(records)),
-            tuple(r.number for r in self._ranked()),
-            tuple(self._findings.results[n] for n in sorted(self._findings.results)),
-            self._found(),
-            {**info["conditions"], "seconds": f"{self.clock():.0f}", **self._attributes.get(ENDED, {})},
-            self._phase is _Phase.OVER,
-            self._trials.draws - len(records),
+            [records[n] for n in sorted(records)],
+            self._trials.standing,
+            tuple(claims[n] for n in sorted(claims)),
+            winner(self._trials.standing, self._winner, tested),
+            {**self._attributes, CLOCK: self.clock()},
+            self._trials.draws,
         )
 
     def _ask(self) -> tuple[Job | None, bool]:
@@ -220,21 +221,18 @@ class Study:
             self._begin_test()
         else:
             self._phase = _Phase.OVER
-            self._attributes[ENDED] = {"ended": _now()}
-            self._store.set(ENDED, self._attributes[ENDED])
+            self._set(ENDED, self._attributes.get(ENDED) or {"ended": now()})
 
     def _begin_test(self) -> None:
         """Fixes the winner, then has it tested. A study that went on with a larger budget may have another
         winner, which is tested as well; the earlier ones stay on record."""
-        ranked = self._ranked_for_winning()
-        if not ranked:
+        self._winner = self._trials.standing.best()
+        if self._winner is None:
             return
-        self._winner = ranked[0]
         chosen = list(self._attributes.get(WINNERS, []))
         if chosen[-1:] != [self._winner.number]:
             chosen.append(self._winner.number)
-            self._store.set(WINNERS, chosen)
-            self._attributes[WINNERS] = chosen
+            self._set(WINNERS, chosen)
         subject = self._winner.subject
         self._beside.add(
             Job(
@@ -245,38 +243,20 @@ class Study:
         )  # fmt: skip
         self._say(f"trial {self._winner.number} is the winner; its test begins")
 
-    def _ranked(self) -> list[Record]:
-        """The front, best in the first objective first."""
-        return sorted(self._trials.front, key=lambda r: (*self._losses(r, 0), r.number))
-
-    def _ranked_for_winning(self) -> list[Record]:
-        """The front, best in the first score first, then in the other objectives, then the smallest."""
-        scores = [i for i, o in enumerate(self.plan.objectives) if o.metric not in (*COUNTED, *MEASURED)]
-        first = scores[0] if scores else 0
-        return sorted(self._trials.front, key=lambda r: (*self._losses(r, first), r.subject.params, r.number))
-
-    def _losses(self, record: Record, first: int) -> list[float]:
-        values = record.values
-        losses = [-values[o.text] if o.maximize else values[o.text] for o in self.plan.objectives]
-        return [losses.pop(first), *losses]
-
-    def _found(self) -> Winner | None:
-        """The winner: the one that was fixed, else the one that leads."""
-        if self._winner is None:
-            ranked = self._ranked_for_winning()
-            return Winner(ranked[0].trial()) if ranked else None
-        trial = self._winner.trial()
-        progress = self._beside.progress(WINNER)
-        if progress.state is not State.COMPLETE:
-            return Winner(trial)
-        report = progress.reports[-1]
-        return Winner(trial, report.values, tuple(report.seeds))
-
     def _judge(self) -> None:
         if self._phase is _Phase.CLAIMS:
-            for claim in self._findings.decided():
+            decided = self._findings.decided()
+            if decided:
+                results = self._findings.results
+                self._set(VERDICTS, {str(n): claim_to_json(results[n]) for n in sorted(results)})
+            for claim in decided:
                 if self._watcher is not None:
                     self._watcher.claimed(claim)
+
+    def _set(self, key: str, value: Any) -> None:
+        """Sets an attribute of the study."""
+        self._store.set(key, value)
+        self._attributes[key] = value
 
     def _changed(self, record: Record) -> None:
         if self._watcher is not None:
@@ -291,65 +271,3 @@ def _trial(job_id: str) -> int | None:
     """The number of the trial whose job it is; None for other jobs."""
     name, _, number = job_id.partition("-")
     return int(number) if name == "trial" else None
-
-
-def _identify(plan: SearchPlan, store: Store, folder: Path, resume: bool, executor: str) -> None:
-    """Sees to it that the study is this search's, and writes down what it is where it is new.
-
-    The text and the identity are one commit, so a study without them was killed at its birth and is new.
-    """
-    known = store.attributes().get(SEARCH)
-    if known is None:
-        store.set(SEARCH, _description(plan, executor))
-        if store.place != stores.MEMORY:
-            (folder / TEXT).write_text(plan.source.text, encoding="utf-8")
-        return
-    if not resume:
-        raise DiagnosticError(
-            Diagnostic(
-                "E411",
-                f"there is a study of `{known['name']}` already",
-                label=store.place,
-                help="go on with it: --resume; or give this one a folder of its own: --out",
-            )
-        )
-    if known["identity"] != plan.identity:
-        raise DiagnosticError(
-            Diagnostic(
-                "E411",
-                "the study there is another search's",
-                label=store.place,
-                notes=(
-                    "budget, limits and claims may change from one driver to the next, nothing else",
-                    f"the search it belongs to: {folder / TEXT}",
-                ),
-                help="give this search a folder of its own with --out",
-            )
-        )
-
-
-def _description(plan: SearchPlan, executor: str) -> dict[str, Any]:
-    return {
-        "name": plan.name,
-        "identity": plan.identity,
-        "text": plan.source.text,
-        "objectives": [[o.metric, o.maximize, o.batch] for o in plan.objectives],
-        "conditions": {
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            "python": platform.python_version(),
-            **{name: _version(name) for name in ("archdsl", "torch", "timm", "optuna")},
-            "executor": executor,
-            "began": _now(),
-        },
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed as a package"
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")

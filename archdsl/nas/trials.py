@@ -81,7 +81,7 @@ class Trials:
         self._taken = 0
         self._keys: set[str] = set()
         self._points: set[str] = set()
-        self._standing = Standing(plan.objectives, len(plan.seeds))
+        self.standing = Standing(plan.objectives, len(plan.seeds))
         self._last_taken = -1
         self.draws = 0
         self.exhausted = ""
@@ -91,11 +91,6 @@ class Trials:
     def busy(self) -> bool:
         """Whether a job is out, or is to be handed out again."""
         return self._running > 0
-
-    @property
-    def front(self) -> list[Record]:
-        """The complete trials that no other complete one dominates."""
-        return self._standing.front
 
     def next(self) -> Job | None:
         """A job, or None where none may start now; where none is out either, the search is over."""
@@ -117,14 +112,14 @@ class Trials:
         if report.epoch not in self._plan.rungs:
             raise ValueError(f"trial {number} reports at epoch {report.epoch}, which is no rung")
         after = progress.reported(report, self._clock())
-        losses = self._standing.losses(record, report)
+        losses = self.standing.losses(record, report)
         if isinstance(losses, Failure):
             after.fail(losses)
         elif report.epoch == self._plan.rungs[-1]:
             after.state = State.COMPLETE
         elif self._plan.halving is not None:
             before = record.subject.round if self._ordered else None
-            rivals = self._standing.rivals(report.epoch, before)
+            rivals = self.standing.rivals(report.epoch, before)
             stand = place(losses, rivals, self._plan.halving.eta)
             if not stand.goes_on:
                 after.state = State.STOPPED
@@ -174,7 +169,7 @@ class Trials:
             self._round = []
             self._round_number += 1
         budget = self._plan.budget
-        epochs = self._standing.epochs
+        epochs = self.standing.epochs
         if self._ordered:
             epochs -= sum(r.progress.epochs for r in self._round) * len(self._plan.seeds)
         return not (
@@ -260,7 +255,7 @@ class Trials:
         self._store.note(record.id, RECORD, after.to_json())
         before = record.progress
         record.progress = after
-        self._standing.reported(record, before.epochs)
+        self.standing.reported(record, before.epochs)
         if after.state is not State.RUNNING:
             self._close(record)
             self._running -= 1
@@ -288,7 +283,7 @@ class Trials:
     def _tidy(self, record: Record) -> None:
         """Removes the checkpoints of trials that ended and are not on the front."""
         complete = record.progress.state is State.COMPLETE
-        for gone in self._standing.complete(record) if complete else [record]:
+        for gone in self.standing.complete(record) if complete else [record]:
             clean(self._folder / "trials" / gone.job)
 
     def _recall(self) -> None:
@@ -328,7 +323,7 @@ class Trials:
         told = ended and not (self._ordered and current)
         record.handle = self._proposals.recalled(restored(trial, told, self._final(record)))
         self._enter(record)
-        self._standing.reported(record, 0)
+        self.standing.reported(record, 0)
         if ended:
             self._tidy(record)
         else:
