@@ -102,9 +102,14 @@ def _bytes(node: Node) -> int:
     return BYTES_PER_VALUE * y.tokens * y.dim * y.windows
 
 
-def cost(architecture: Architecture) -> Cost:
-    """Adds up what the operators declare."""
-    subtotals = Subtotals()
+def cost(architecture: Architecture, subtotals: Subtotals | None = None) -> Cost:
+    """Adds up what the operators declare.
+
+    Args:
+        architecture: checked.
+        subtotals: where several architectures have nodes in common.
+    """
+    subtotals = subtotals or Subtotals()
     rows = [subtotals.row(path, node) for path, node in architecture.top()]
     stages = []
     at = 0

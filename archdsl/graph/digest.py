@@ -32,20 +32,24 @@ IDENTITIES = frozenset({"drop_path"})
 
 def digest(architecture: Architecture) -> str:
     """`a1:` and 64 hexadecimal digits, the same on every machine and in every process."""
-    return f"{VERSION}:{_hash(_parts(architecture, _Canonical()))}"
+    return f"{VERSION}:{_hash(_parts(architecture, Canonical()))}"
 
 
-def training_digest(architecture: Architecture) -> str:
+def training_digest(architecture: Architecture, form: Canonical | None = None) -> str:
     """A digest that sees what only training does too: equal ones train alike from the same seed.
 
     Beside the function computed it covers the image size, `init`, every `drop_path` with its rate, and the
     parameters that operators declare `training_only`. Names, layout and how a text was put together make no
     difference to it either.
 
+    Args:
+        architecture: checked.
+        form: `Canonical(training=True)`, where several architectures have nodes in common.
+
     Returns:
         64 hexadecimal digits.
     """
-    parts = _parts(architecture, _Canonical(training=True))
+    parts = _parts(architecture, form or Canonical(training=True))
     return _hash([list(architecture.image), str(architecture.init), parts])
 
 
@@ -54,7 +58,7 @@ def _hash(form: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _parts(architecture: Architecture, form: _Canonical) -> list[object]:
+def _parts(architecture: Architecture, form: Canonical) -> list[object]:
     parts: list[object] = [
         architecture.channels,
         architecture.classes,
@@ -72,11 +76,12 @@ def _parts(architecture: Architecture, form: _Canonical) -> list[object]:
     return parts
 
 
-class _Canonical:
+class Canonical:
     """Nodes as lists of hashes, one for each operator that stands in a row.
 
     Each distinct node object is hashed once, unless it stands inside a top node and weights are shared inside
-    it: their keys are numbered in the order in which they occur in the top node.
+    it: their keys are numbered in the order in which they occur in the top node. Nodes have to stay alive
+    while this is used.
 
     Args:
         training: whether what only training sees is seen.

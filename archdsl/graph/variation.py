@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +10,9 @@ from pathlib import Path
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, did_you_mean
 from archdsl.graph import library
 from archdsl.graph.architecture import Architecture
-from archdsl.graph.elaboration.build import Builder
+from archdsl.graph.cost import Cost, Subtotals, cost
+from archdsl.graph.digest import Canonical, training_digest
+from archdsl.graph.elaboration.build import Builder, Memory
 from archdsl.graph.elaboration.elaborate import Taken, elaborate
 from archdsl.graph.elaboration.evaluate import evaluate, unwrap
 from archdsl.graph.elaboration.files import Definition, Unit, load_file, load_values
@@ -20,7 +22,12 @@ from archdsl.graph.elaboration.report import Report, SpecError, mistake
 from archdsl.graph.elaboration.scopes import Body, Cell, Scope, Value
 from archdsl.graph.elaboration.static import check_values
 from archdsl.graph.elaboration.variants import Given, Plan, given_by, plan_of
+from archdsl.graph.node import Node
+from archdsl.lang import to_text
 from archdsl.lang import tree as t
+
+KEPT = 20_000
+"""Top nodes that are remembered."""
 
 Change = tuple[t.Path, t.Expr]
 """A place and the value that is put there."""
@@ -85,6 +92,31 @@ class Sight:
         return isinstance(found, Definition) and found.is_block
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """An architecture with what can be told without training it.
+
+    Args:
+        architecture: checked.
+        cost: of one image.
+        training: its `archdsl.graph.digest.training_digest`.
+    """
+
+    architecture: Architecture
+    cost: Cost
+    training: str
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What is known of top nodes that many variations have in common, all of it kept alive."""
+
+    memory: Memory = field(default_factory=Memory)
+    subtotals: Subtotals = field(default_factory=Subtotals)
+    canonical: Canonical = field(default_factory=lambda: Canonical(training=True))
+    nodes: list[Node] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class Base:
     """An architecture and what a file makes of it.
@@ -100,6 +132,7 @@ class Base:
     plan: Plan
     sight: Sight
     _taken: Taken = field(default_factory=Taken)
+    _shared: _Shared = field(default_factory=_Shared)
 
     @classmethod
     def of(cls, call: t.Expr, sight: Sight, fixed: Mapping[str, Fraction]) -> Base:
@@ -128,7 +161,7 @@ class Base:
         """The values that the call itself gives."""
         return ((g.path, g.expr) for g in self.plan.given if g.writer is self.sight.unit)
 
-    def at(self, changes: Iterable[Change] = ()) -> Architecture:
+    def at(self, changes: Sequence[Change] = ()) -> Architecture:
         """The architecture with values in some of its places, later ones over earlier ones.
 
         Raises:
@@ -136,12 +169,41 @@ class Base:
         """
         given = (Given(path, expr, self.sight.unit) for path, expr in changes)
         p = self.plan
+        if len(self._shared.nodes) > KEPT or len(self._shared.memory.nodes) > KEPT:
+            self._shared = _Shared()
         report = Report()
-        plan = Plan(p.name, p.arch, p.unit, (*p.given, *given), p.span)
-        architecture = elaborate(plan, report, Builder(), self._taken)
+        plan = Plan(p.name, p.arch, p.unit, (*p.given, *given), p.span, self._keys(changes))
+        architecture = elaborate(plan, report, Builder(self._shared.memory), self._taken)
         if architecture is None or report.failed:
             raise DiagnosticError(*report.sorted())
         return architecture
+
+    def count(self, architecture: Architecture) -> Counted:
+        """What an architecture costs and how it trains; nodes that were counted before are not counted again.
+
+        Args:
+            architecture: from `at`.
+        """
+        shared = self._shared
+        shared.nodes += (node for _, node in architecture.top())
+        return Counted(
+            architecture,
+            cost(architecture, shared.subtotals),
+            training_digest(architecture, shared.canonical),
+        )
+
+    def _keys(self, changes: Sequence[Change]) -> dict[str, object]:
+        """What tells the places of this variation from those of others; see `Plan.keys`."""
+        above: list[str] = []
+        inside: dict[str, list[str]] = {s.name: [] for s in self.plan.arch.body if isinstance(s, t.StageDef)}
+        for path, expr in changes:
+            text = f"{path} = {to_text(expr)}"
+            own = inside.get(path.steps[0].name) if len(path.steps) > 1 else above
+            if len(path.steps) > 1 and path.steps[1].name == "blocks":
+                continue  # texts there don't see it, and blocks are told apart by their own texts
+            (above if own is None else own).append(text)
+        first = tuple(above)
+        return {"": first, **{name: (name, first, tuple(texts)) for name, texts in inside.items()}}
 
     def untaken(self) -> tuple[Diagnostic, ...]:
         """Settings put there by the call or by changes that nobody took in any architecture built so far."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source
-from archdsl.graph.architecture import Architecture
-from archdsl.graph.digest import training_digest
-from archdsl.graph.variation import Base, Change
+from archdsl.graph.variation import Base, Change, Counted
 from archdsl.lang import parse_expression, parse_path
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import to_text
@@ -22,16 +20,6 @@ from archdsl.tasks import Task
 
 KEPT = 4096
 """Architectures that are remembered with what they cost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """An architecture with what is counted of it."""
-
-    architecture: Architecture
-    params: int
-    macs: int
-    digest: str
 
 
 @dataclass(slots=True)
@@ -66,9 +54,9 @@ class VariedCandidates:
             return Refusal(point, changes, _reason(error.diagnostics[0]), 1.0)
         candidate = self._candidate(point, changes, counted, task)
         for requirement in self.requirements:
-            excess = requirement.excess({"params": counted.params, "macs": counted.macs})
+            excess = requirement.excess({"params": candidate.params, "macs": candidate.macs})
             if excess is not None:
-                return Refusal(point, changes, requirement.reason(counted.params, counted.macs), excess)
+                return Refusal(point, changes, requirement.reason(candidate.params, candidate.macs), excess)
         return candidate
 
     def with_changes(self, changes: Mapping[str, str]) -> Candidate:
@@ -94,18 +82,19 @@ class VariedCandidates:
         return self._candidate({}, changes, counted, task)
 
     def _candidate(self, point: Point, changes: Mapping[str, str], counted: Counted, task: Task) -> Candidate:
-        text = json.dumps([counted.digest, task.text(), list(self.seeds)])
+        text = json.dumps([counted.training, task.text(), list(self.seeds)])
         key = hashlib.sha256(text.encode()).hexdigest()
-        return Candidate(point, changes, counted.architecture, task, key, counted.params, counted.macs)
+        return Candidate(
+            point, changes, counted.architecture, task, key, counted.cost.params, counted.cost.macs.total
+        )
 
-    def _built(self, places: Iterable[Change], changes: Mapping[str, str]) -> Counted:
+    def _built(self, places: Sequence[Change], changes: Mapping[str, str]) -> Counted:
         """The architecture with values in its places, built once."""
-        places = tuple(places)
         key = tuple(text for path, _ in places for text in (str(path), changes[str(path)]))
         kept = self._counted.get(key)
         if kept is None:
             try:
-                kept = counted(self.base.at(places))
+                kept = self.base.count(self.base.at(places))
             except DiagnosticError as error:
                 kept = error.diagnostics
             if len(self._counted) >= KEPT:
@@ -114,12 +103,6 @@ class VariedCandidates:
         if isinstance(kept, tuple):
             raise DiagnosticError(*kept)
         return kept
-
-
-def counted(architecture: Architecture) -> Counted:
-    """What is counted of an architecture."""
-    cost = architecture.cost()
-    return Counted(architecture, cost.params, cost.macs.total, training_digest(architecture))
 
 
 def _reason(d: Diagnostic) -> str:

@@ -7,8 +7,8 @@ from archdsl.diagnostics.catalogue.rule import Rule
 SEARCHES = {
     "E401": Rule(
         "A search lacks a setting",
-        "A search names the architecture it varies, the task it trains on, what is to be made large or small, "
-        "and, where it varies anything, the budget that ends it. The rest has defaults.",
+        "A search names the architecture it varies, the task it trains on, what is to be made large or "
+        "small, and, where it varies anything, the budget that ends it. The rest has defaults.",
         "search example {\n  arch = mambaout_femto(image = 32)\n  maximize = accuracy\n"
         "  vary { expand in one_of(2, 3) }\n  budget = trials(2)\n}",
         "search example {\n  arch = mambaout_femto(image = 32)\n  task = digits(epochs = 20)\n"
@@ -23,44 +23,44 @@ SEARCHES = {
     ),
     "E403": Rule(
         "A setting of a search has a wrong value",
-        "Each setting takes a few forms, with numbers within bounds: times have a unit, rungs rise and end "
-        "with the last epoch of the task, a grid needs a space that ends.",
+        "Each setting takes a few forms, with numbers within bounds: times have a unit, rungs rise and "
+        "end with the last epoch of the task, a grid needs a space that ends.",
         "stop = halving(rungs = [3, 9, 27])",
         "stop = halving(rungs = [3, 9, 20])",
     ),
     "E405": Rule(
         "A choice is wrong",
-        "`one_of(a, b)` names at least one value, all different; `n x each ...` repeats a value with choices in "
-        "it, so that every copy makes its own. Both stand in `vary` only.",
+        "`one_of(a, b)` names at least one value, all different; `n x each ...` repeats a value with "
+        "choices in it, so that every copy makes its own. Both stand in `vary` only.",
         "vary { s3.blocks in 2 x each scan }",
         "vary { s3.blocks in 2 x each one_of(scan, gated_conv) }",
     ),
     "E406": Rule(
         "A range is wrong",
-        "A range goes from a smaller to a larger number, both included. With a step it has to end on one; with "
-        "`log` it begins above 0 and has no step.",
+        "A range goes from a smaller to a larger number, both included. With a step it has to end on one; "
+        "with `log` it begins above 0 and has no step.",
         "vary { train.lr in 0 .. 3e-3 log }",
         "vary { train.lr in 1e-4 .. 3e-3 log }",
     ),
     "E407": Rule(
         "A place cannot be varied",
-        "Varied are places of the architecture, as in variants, and fields of the task as `train.lr`. Classes and "
-        "channels come from the task, and rungs count its epochs. A line goes over the lines above it, so no "
-        "line may undo another.",
+        "Varied are places of the architecture, as in variants, and fields of the task as `train.lr`. "
+        "Classes and channels come from the task, and rungs count its epochs. A line goes over those above it, "
+        "so none may undo another.",
         "vary { train.rate in 1e-4 .. 3e-3 log }",
         "vary { train.lr in 1e-4 .. 3e-3 log }",
     ),
     "E408": Rule(
         "A requirement of a search is wrong",
-        "`require` is looked at before anything is trained: it knows `params` and `macs` of a candidate, and the "
-        "lets of the search.",
+        "`require` is looked at before anything is trained: it knows `params` and `macs` of a candidate, "
+        "and the lets of the search.",
         "require parameters <= 4M",
         "require params <= 40M",
     ),
     "E409": Rule(
         "A claim is malformed",
-        "A line of a claim compares one metric of two variants of the base, one of them perhaps plus a number: "
-        "`a > b` or `a < b`. It is judged over pairs of runs with the same seeds.",
+        "A line of a claim compares one metric of two variants of the base, one of them perhaps plus a "
+        "number: `a > b` or `a < b`. It is judged over pairs of runs with the same seeds.",
         'claim "wide is better" { accuracy(expand = 3) }',
         'claim "wide is better" { accuracy(expand = 3) > accuracy(expand = 2) }',
     ),

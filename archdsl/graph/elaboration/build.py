@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature, Word
@@ -40,10 +40,27 @@ MAX_LEVEL = 50
 """How deep definitions and combinators may stand inside each other."""
 
 
-class Builder:
-    """Builds networks and remembers what it built: the same block on the same feature is one node."""
+@dataclass(slots=True)
+class Memory:
+    """Top nodes that several architectures have in common, where their plans have keys.
 
-    def __init__(self) -> None:
+    Args:
+        nodes: what was built, with its text and how many operators it has; by the key of the place, the text
+            and the feature.
+    """
+
+    nodes: dict[tuple[object, ...], tuple[t.Expr, Nodes, int]] = field(default_factory=dict)
+
+
+class Builder:
+    """Builds networks and remembers what it built: the same block on the same feature is one node.
+
+    Args:
+        memory: of other builders.
+    """
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.memory = memory
         self.nodes = 0
         self._steps = 0
         self._level = 0
@@ -100,7 +117,17 @@ class Builder:
 
     def _top(self, part: Part, x: Feature, site: Site, place: Place) -> Nodes:
         site.opened[0] = 0
-        return self._value(part, part.expr, part.scope, x, site, place)
+        if self.memory is None or site.key is None or part.given:
+            return self._value(part, part.expr, part.scope, x, site, place)
+        key = (site.key, id(part.expr), x, place)
+        kept = self.memory.nodes.get(key)
+        if kept is not None:
+            self._count(kept[2], part.expr.span)
+            return kept[1]
+        before = self.nodes
+        nodes = self._value(part, part.expr, part.scope, x, site, place)
+        self.memory.nodes[key] = part.expr, nodes, self.nodes - before
+        return nodes
 
     @property
     def full(self) -> bool:

@@ -195,7 +195,7 @@ class _Elaboration:
     def _site(self, dim: int, like: Cell | None) -> Site:
         ambient = ambient_cells(self.frame, None)
         ambient["dim"] = constant("dim", Fraction(dim), "ambient", like)
-        return Site(ambient, (self.frame.body, self.frame.predefined))
+        return Site(ambient, (self.frame.body, self.frame.predefined), key=self.frame.plan.keys.get(""))
 
     def _lacks(self, slot: str, help: str) -> None:
         name = self.frame.plan.arch.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 
 from archdsl.diagnostics import Source, Span
 from archdsl.graph.elaboration.files import Unit, defined_twice, prelude
@@ -144,10 +145,14 @@ def _line(
 def _predefined() -> dict[str, Cell]:
     numbers = {"image": DEFAULT_IMAGE, "classes": DEFAULT_CLASSES, "channels": DEFAULT_CHANNELS}
     cells = {name: constant(name, Fraction(value)) for name, value in numbers.items()}
-    for name, text in _VISIBLE.items():
-        expr = parse_expression(Source(f"<{name}>", text))
+    for name, expr in _visible().items():
         cells[name] = Cell(name, "predefined", "default", expr, Scope((prelude(),)))
     return cells
+
+
+@cache
+def _visible() -> dict[str, t.Expr]:
+    return {name: parse_expression(Source(f"<{name}>", text)) for name, text in _VISIBLE.items()}
 
 
 def constant(name: str, value: Value, origin: str = "default", like: Cell | None = None) -> Cell:

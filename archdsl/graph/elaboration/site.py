@@ -44,6 +44,7 @@ class Site:
         wanted: names that calls written in an arch left out here.
         route: the route of the innermost `routed` around it.
         opened: how many `routed` the top node has so far.
+        key: see `Plan.keys`.
     """
 
     ambient: Mapping[str, Cell]
@@ -53,6 +54,7 @@ class Site:
     route: Route | None = None
     wanted: set[str] = field(default_factory=set)
     opened: list[int] = field(default_factory=lambda: [0])
+    key: object = None
 
     def setting(self, name: str) -> Cell | None:
         """The setting or arch parameter that a call takes for a parameter it left out."""

@@ -83,7 +83,7 @@ def stage_of(
             dim = width(dim_cell, stage.tree.name_span)
     ambient = ambient_cells(frame, stage.body)
     ambient["dim"] = constant("dim", Fraction(dim), "ambient", dim_cell)
-    site = Site(ambient, (stage.body, frame.body, frame.predefined))
+    site = Site(ambient, (stage.body, frame.body, frame.predefined), key=frame.plan.keys.get(name))
     given = x
     down: Node | None = None
     own = stage.body.names.get("downsample")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from archdsl.diagnostics import Span, did_you_mean
 from archdsl.graph.elaboration.evaluate import unwrap
@@ -41,6 +41,9 @@ class Plan:
         unit: the file of that body.
         given: values in the order in which they are put; later ones win.
         span: the name where it is defined.
+        keys: for every stage, and for the arch under "", what tells this plan from others that are built
+            with the same memory: all values given there and above, blocks left out. Empty where there is
+            none.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Plan:
     unit: Unit
     given: tuple[Given, ...]
     span: Span
+    keys: Mapping[str, object] = field(default_factory=dict)
 
 
 def plan_of(unit: Unit, name: str) -> Plan:
