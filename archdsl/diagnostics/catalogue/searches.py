@@ -45,8 +45,8 @@ SEARCHES = {
     "E407": Rule(
         "A place cannot be varied",
         "Varied are places of the architecture, as in variants, and fields of the task as `train.lr`. "
-        "Classes and channels come from the task, and rungs count its epochs. A line goes over those above it, "
-        "so none may undo another.",
+        "Classes and channels come from the task, and rungs count its epochs. A line goes over those above "
+        "it, so none may undo another.",
         "vary { train.rate in 1e-4 .. 3e-3 log }",
         "vary { train.lr in 1e-4 .. 3e-3 log }",
     ),
