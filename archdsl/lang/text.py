@@ -72,7 +72,7 @@ def check_text(source: Source) -> None:
                 "this is not text",
                 _place(source, found.start()),
                 f"found {what}",
-                help="is this an .arch file?",
+                help=f"is this {_kind(source.name)}?",
             )
         )
 
@@ -81,8 +81,12 @@ def _too_large(name: str) -> Diagnostic:
     return Diagnostic(
         "E105",
         f"{name} is larger than {MAX_BYTES:,} bytes",
-        help="split it and join the parts with `use`; is it an .arch file at all?",
+        help=f"split it and join the parts with `use`; is it {_kind(name)} at all?",
     )
+
+
+def _kind(name: str) -> str:
+    return "a .search file" if name.endswith(".search") else "an .arch file"
 
 
 def _place(source: Source, offset: int) -> Span:

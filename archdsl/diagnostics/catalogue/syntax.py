@@ -7,10 +7,11 @@ from archdsl.diagnostics.catalogue.rule import Rule
 SYNTAX = {
     "E101": Rule(
         "The text is not what the language expects at this place",
-        "A file is a sequence of `use`, `let`, `mixer`, `block` and `arch`; bodies stand in braces, "
-        "values are given with `=`, parts of a network are joined with `->`. Names are written in small "
-        "letters, digits and `_`, so that a name in a spec is also a name in Python, in a checkpoint and "
-        "on the command line.",
+        "An .arch file is a sequence of `use`, `let`, `mixer`, `block` and `arch`, a .search file one of "
+        "`use`, `let` and `search`; bodies stand in braces, values are given with `=`, parts of a network "
+        "are joined with `->`, and what may stand in a varied place is written behind `in`. Names are "
+        "written in small letters, digits and `_`, so that a name in a spec is also a name in Python, in a "
+        "checkpoint and on the command line.",
         "norm rms_norm",
         "norm = rms_norm",
     ),
@@ -26,7 +27,8 @@ SYNTAX = {
         "A word of the language is used as a name",
         "The words of the language (`arch`, `block`, `mixer`, `stage`, `let`, `require`, `residual`, "
         "`use`, `and`, `or`, `not`, `x`, `each`, `on`, `off`, `none`, `same`, `in`, `vary`, `search`, "
-        "`claim`) have one meaning everywhere. `x` is repetition: `4 x scan`.",
+        "`claim`) have one meaning everywhere; only `arch` is also a setting, of a search. `x` "
+        "is repetition: `4 x scan`.",
         "stage trunk { let x = 2; blocks = 4 x scan }",
         "stage trunk { let pairs = 2; blocks = (2 * pairs) x scan }",
     ),
@@ -57,7 +59,9 @@ SYNTAX = {
         "A statement stands where it cannot",
         "Definitions (`mixer`, `block`, `arch`) and `use` stand at the top of a file; settings, `require` "
         "and `stage` in an arch; settings and `require` in a stage; pipelines and `residual` in a block. "
-        "`let` may stand in all of them.",
+        "`let` may stand in all of them. Searches stand in files of their own, whose names end in .search: "
+        "`search` and `use` at the top; settings, `let`, `vary`, `require` and `claim` in a search; what is "
+        "varied in `vary`, comparisons in `claim`.",
         "stage trunk { blocks = 4 x scan }\n"
         "\n"
         "arch small(dim = 64) {\n"

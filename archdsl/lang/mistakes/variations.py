@@ -57,10 +57,11 @@ def variation(s: Situation) -> Diagnostic | None:
             f"write `{place} in one_of(a, b)`",
         )
     if "IN" in s.accepts and token.type not in KEYWORDS:
+        begins = next((n for n, t in enumerate(s.line[s.at :]) if t.type in VALUES), 0)
         return s.tell(
             f"`in` is missing behind `{place}`",
             f"found {found_text(token)}, expected `in`",
-            f"write `{place} in {_shown(s, 0)}`",
+            f"write `{place} in {_shown(s, begins)}`",
         )
     return None
 
@@ -86,7 +87,9 @@ def _domain(s: Situation) -> Diagnostic | None:
             return s.tell("a range has two ends", "found a second `..`", "write `4 .. 16 step 4`")
     if token.type == "LBRACE" and not in_range:
         return s.tell(
-            "choices stand in `one_of`", "found `{`, expected a value", "write `one_of(2, 4)`, without braces"
+            "choices stand in `one_of`",
+            "found `{`, expected a value",
+            f"write `{_shown(s, 0)}`, without braces",
         )
     if token.type == "IN":
         first_in = next(t for t in s.line if t.type == "IN")
@@ -109,10 +112,11 @@ def _domain(s: Situation) -> Diagnostic | None:
     if token.type in COMPARISONS:
         return s.tell("a range is written with `..`", f"found `{token}`, expected a value", "write `2 .. 8`")
     if token.type in ("COMMA", "OR", "AND"):
+        behind_in = next(n for n, t in enumerate(s.line) if t.type == "IN") + 1
         return s.tell(
             "choices stand in `one_of`",
             f"found `{token}` between them",
-            "write `one_of(a, b)`, such as `one_of(2, 4)`",
+            f"write `{_choices(_written(s, behind_in))}`",
         )
     if token in ("to", "until", "upto", "through"):
         end = s.near(1) if s.near(1).type == "NUMBER" else "16"
@@ -166,8 +170,24 @@ def _form(word: str) -> str:
 
 
 def _shown(s: Situation, offset: int) -> str:
-    """How the value goes on that begins there, if it is a call; else an example."""
-    token, behind, end = (s.near(offset + n) for n in range(3))
-    if behind.type == "RANGE" and token.type == end.type == "NUMBER":
-        return f"{token} .. {end}"
-    return f"{token}(...)" if token.type == "NAME" and behind.type == "LPAR" else "one_of(2, 4)"
+    """What the value that begins there should be: as it is, or as choices; an example where it is long."""
+    text = _written(s, s.at + offset)
+    if ".." in text or "one_of" in text:
+        return text
+    inside = text[1:-1] if text[:1] in ("[", "{", "(") else text
+    return _choices(inside)
+
+
+def _choices(text: str) -> str:
+    """`2, 4` and `2 or 4` as choices; an example where that would be long, or no choice."""
+    joined = text.replace(" or ", ", ").replace(" and ", ", ").strip()
+    return f"one_of({joined})" if "," in joined else "one_of(2, 4)"
+
+
+def _written(s: Situation, begin: int) -> str:
+    """The text of the line from a token to its end, '' where that is long."""
+    tokens = [token for token in s.line[begin:] if token.type not in ("END", "$END")]
+    if not tokens:
+        return ""
+    text = s.source.text[tokens[0].start_pos : tokens[-1].end_pos]
+    return text if len(text) <= 60 and "\n" not in text and "`" not in text and "#" not in text else ""
