@@ -11,7 +11,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +19,10 @@ from types import TracebackType
 from archdsl.diagnostics import DiagnosticError, Source
 from archdsl.graph import load
 from archdsl.graph.architecture import Architecture
-from archdsl.lang import parse_expression
-from archdsl.lang import tree as t
 from archdsl.nas.jobs import Failure, Job, Report
 from archdsl.nas.memory import limited, ran_out
 from archdsl.nas.plan import Objective
-from archdsl.tasks import Run, RunError, Task, find
+from archdsl.tasks import Run, RunError, Task, read_task
 from archdsl.weights.files import write_text
 
 WEIGHTS = "weights.safetensors"
@@ -57,7 +55,7 @@ class Evaluation:
         self._used = 0.0
         self._resumed = 0.0
 
-    def reports(self) -> Iterator[Report]:
+    def reports(self) -> Generator[Report, None, None]:
         """The reports of all rungs in order: those found in the folder, then new ones as they are made.
 
         Each is in the folder before it is given; the time until the next one is asked for does not count.
@@ -113,7 +111,7 @@ class Evaluation:
     def _advanced(self, rung: int, since: int) -> Report:
         if not self._runs:
             architecture = load(Source(self.job.id, self.job.arch))
-            task = _task(self.job.task)
+            task = read_task(self.job.task)
             for seed in self.job.seeds:
                 self._runs.append(self._started(architecture, task, seed, rung))
         for index, run in enumerate(self._runs):
@@ -235,23 +233,3 @@ def _line(error: BaseException, memory: int | None = None) -> str:
 def _trace(error: BaseException) -> str:
     frames: TracebackType | None = error.__traceback__
     return "".join(traceback.format_exception(type(error), error, frames))
-
-
-def _task(text: str) -> Task:
-    """The task that a text names; its arguments are numbers, words and texts."""
-    expr = parse_expression(Source("<task>", text))
-    values: dict[str, object] = {}
-    callee, arguments = (expr.callee, expr.arguments) if isinstance(expr, t.Call) else (expr, ())
-    for argument in arguments:
-        match argument.value:
-            case t.Number(value=number):
-                value: object = int(number) if number.denominator == 1 else float(number)
-            case t.String(value=value) | t.Constant(value=value) | t.Name(id=value):
-                pass
-            case _:
-                raise RunError("exception", f"cannot read the task {text}")
-        values[str(argument.path)] = value
-    found = find(callee.id) if isinstance(callee, t.Name) else None
-    if found is None:
-        raise RunError("exception", f"there is no task {text}")
-    return found.model_validate(values)
