@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,6 +14,9 @@ from archdsl.graph.architecture import Architecture
 from archdsl.tasks import Progress, Run, RunError, Task
 from faulty_tasks.runs import ArithmeticRun
 
+Mode = Literal[
+    "well", "nan", "loss", "exception", "memory", "sleep", "crawl", "exit", "kill", "once", "family"
+]
 HOG = 64 * 1024 * 1024
 
 
@@ -68,19 +73,17 @@ class Slow(_Arithmetic):
 
 
 class Faulty(_Arithmetic):
-    """Fails in the epoch `at`, in the way of `mode`; `none` for not at all.
+    """Fails in the epoch `at`, in the way of `mode`; `well` for not at all.
 
     `nan` gives scores that are no numbers, `loss` finds its loss infinite, `exception` raises, `memory` takes
     more and more of it, `sleep` sleeps for `seconds` without a word, `crawl` does so with reports of
     progress, `exit` ends its process, `kill` kills it, `once` kills it only the first time (marked by the
-    file `log`).
+    file `log`), `family` starts a process of its own, writes both numbers into `log` and crawls.
     """
 
     name: ClassVar[str] = "faulty"
     epochs: int = 3
-    mode: Literal["none", "nan", "loss", "exception", "memory", "sleep", "crawl", "exit", "kill", "once"] = (
-        "nan"
-    )
+    mode: Mode = "nan"
     at: int = 1
     seconds: float = 60.0
     log: str = ""
@@ -109,11 +112,14 @@ class _FaultyRun(ArithmeticRun):
                     hoard.append(bytearray(HOG))
             case "sleep":
                 time.sleep(task.seconds)
+            case "family":
+                child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({task.seconds})"])
+                part = Path(task.log).with_suffix(".part")
+                part.write_text(f"{os.getpid()} {child.pid}", encoding="utf-8")
+                part.replace(task.log)
+                self._crawl(epoch, progress)
             case "crawl":
-                for _ in range(int(task.seconds * 20)):
-                    time.sleep(0.05)
-                    if progress is not None:
-                        progress(epoch - 0.5)
+                self._crawl(epoch, progress)
             case "exit":
                 os._exit(3)
             case "kill":
@@ -125,6 +131,12 @@ class _FaultyRun(ArithmeticRun):
                     os.kill(os.getpid(), signal.SIGKILL)
             case _:
                 pass
+
+    def _crawl(self, epoch: int, progress: Progress | None) -> None:
+        for _ in range(int(self.task.seconds * 20)):
+            time.sleep(0.05)
+            if progress is not None:
+                progress(epoch - 0.5)
 
     def scores(self, split: str = "validation") -> dict[str, float]:
         if self.task.mode == "nan" and self.epoch >= self.task.at:
