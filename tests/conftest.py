@@ -17,7 +17,7 @@ PLUGINS = Path(__file__).parent / "data" / "plugins"
 
 @pytest.fixture
 def faulty_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Installs the tasks `instant`, `slow` and `faulty` for this process and those it starts."""
+    """Installs the tasks `slow` and `faulty` for this process and those it starts."""
     folder = PLUGINS / "faulty_tasks"
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, sys.path)]))

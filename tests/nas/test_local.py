@@ -108,18 +108,24 @@ def run(board: Board, folder: Path, workers: int = 1) -> Board:
 
 def test_jobs_are_carried_out_side_by_side(tmp_path: Path) -> None:
     board = run(
-        Board([job(tmp_path, n, f"instant(epochs = 3, lr = 0.{n + 1})") for n in range(6)]), tmp_path, 2
+        Board([job(tmp_path, n, f"slow(seconds = 0, epochs = 3, lr = 0.{n + 1})") for n in range(6)]),
+        tmp_path,
+        2,
     )
     assert board.failures == {}
     assert {j: [r.epoch for r in found] for j, found in board.reports.items()} == {
         f"trial-{n}": [1, 3] for n in range(6)
     }
-    direct = list(Evaluation(job(tmp_path / "direct", 0, "instant(epochs = 3, lr = 0.1)")).reports())
+    direct = list(
+        Evaluation(job(tmp_path / "direct", 0, "slow(seconds = 0, epochs = 3, lr = 0.1)")).reports()
+    )
     assert [r.values for r in board.reports["trial-0"]] == [r.values for r in direct]
 
 
 def test_a_stopped_job_goes_no_further(tmp_path: Path) -> None:
-    board = Board([job(tmp_path, n, "instant(epochs = 3)") for n in range(2)], stop_at={"trial-0": 1})
+    board = Board(
+        [job(tmp_path, n, "slow(seconds = 0, epochs = 3)") for n in range(2)], stop_at={"trial-0": 1}
+    )
     run(board, tmp_path)
     assert {j: len(found) for j, found in board.reports.items()} == {"trial-0": 1, "trial-1": 2}
     assert sorted(p.name for p in (tmp_path / "trial-0").iterdir()) == ["log.txt", "report-1.json"]
@@ -154,7 +160,10 @@ def test_every_failure_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "word"), [("exit", "status 3"), ("kill", "SIGKILL")])
 def test_a_job_that_ends_its_process_is_given_up_in_the_end(mode: str, word: str, tmp_path: Path) -> None:
-    jobs = [job(tmp_path, 0, f"faulty(mode = {mode}, at = 2)"), job(tmp_path, 1, "instant(epochs = 3)")]
+    jobs = [
+        job(tmp_path, 0, f"faulty(mode = {mode}, at = 2)"),
+        job(tmp_path, 1, "slow(seconds = 0, epochs = 3)"),
+    ]
     board = run(Board(jobs, lives=2), tmp_path)
     assert [j for j, _ in board.losses] == ["trial-0"] * 2
     assert word in board.failures["trial-0"].message

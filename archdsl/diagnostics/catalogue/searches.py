@@ -64,4 +64,12 @@ SEARCHES = {
         'claim "wide is better" { accuracy(expand = 3) }',
         'claim "wide is better" { accuracy(expand = 3) > accuracy(expand = 2) }',
     ),
+    "E414": Rule(
+        "An executor cannot start",
+        "`local` starts a process for each worker and `ray` connects to a Ray cluster or starts one. Where "
+        "processes end before they are ready, or the cluster does not answer, nothing is evaluated; the "
+        "message ends with the last lines that they wrote.",
+        "archdsl search tiny_cpu --executor slurm",
+        "archdsl search tiny_cpu --executor local",
+    ),
 }

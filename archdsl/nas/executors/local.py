@@ -62,8 +62,7 @@ class LocalExecutor:
     def prepare(self, resources: Resources, folder: Path) -> None:
         """Starts the workers and returns: what they import is imported meanwhile.
 
-        Call it from the thread that calls `run`; `close` ends them where `run` is not reached. Nothing is
-        written to the folder.
+        `close` ends them where `run` is not reached. Nothing is written to the folder.
         """
         while len(self._prepared) < resources.workers:
             self._prepared.append(WorkerProcess(resources.threads))

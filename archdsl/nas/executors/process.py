@@ -20,7 +20,7 @@ PATIENCE = 1.0
 class WorkerProcess:
     """Starts a worker and returns at once, while it imports what it needs.
 
-    It ends with the thread that started it, so start workers from the thread that will drive them.
+    It ends with this process, however that ends.
 
     Args:
         threads: that a job may use.
@@ -30,15 +30,18 @@ class WorkerProcess:
         path = os.pathsep.join(dict.fromkeys(p or os.getcwd() for p in sys.path))
         environment = {**os.environ, "PYTHONPATH": path, **dict.fromkeys(_THREADS, str(threads))}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        life, self._life = os.pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", _MODULE, "--threads", str(threads), "--driver", str(os.getpid())],
+            [sys.executable, "-P", "-m", _MODULE, "--threads", str(threads), "--life", str(life)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=environment,
             bufsize=0,
             start_new_session=True,
+            pass_fds=(life,),
         )
+        os.close(life)
         assert self._process.stdout is not None
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._out, False)
@@ -120,6 +123,9 @@ class WorkerProcess:
         """Ends it where it still runs, and frees what belongs to it."""
         self.kill()
         self._process.wait()
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
         for pipe in (self._process.stdin, self._process.stdout, self._log):
             if pipe is not None:
                 pipe.close()

@@ -1,4 +1,4 @@
-"""A process that carries out jobs for a driver: `python -m archdsl.nas.executors.worker --threads 1`.
+"""A process that carries out jobs for a driver: `python -m archdsl.nas.executors.worker`.
 
 Jobs and answers come through its stdin, messages leave through what was its stdout; what tasks print goes to
 the job's `log.txt`. It lives no longer than its driver.
@@ -25,7 +25,7 @@ LOG = "log.txt"
 TELL_EVERY = 0.1
 """Seconds between two messages about progress."""
 _WARM = ("torch", "archdsl.compiler", "archdsl.weights.load")
-_DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
+_SET_SIGNAL = 10  # F_SETSIG of <linux/fcntl.h>
 
 
 class Worker:
@@ -112,24 +112,28 @@ def _print_to(target: int) -> None:
     os.dup2(target, 2)
 
 
-def _die_with_driver(driver: int) -> None:
-    """Lets the kernel end this process where Python comes no more to its turn. Linux only."""
-    if sys.platform.startswith("linux"):
-        import ctypes
+def _die_with_driver(life: int) -> None:
+    """Lets the kernel end this process and all it has started, also where Python never comes to its turn.
 
-        ctypes.CDLL(None).prctl(_DEATH_OF_PARENT, int(signal.SIGKILL))
-        if os.getppid() != driver:
-            _end()
+    Args:
+        life: a pipe that nobody writes to; its other end is the driver's, and closes with it.
+    """
+    if sys.platform.startswith("linux"):
+        import fcntl
+
+        fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(life, _SET_SIGNAL, int(signal.SIGKILL))
+        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def main() -> None:
     """Reads its options, imports what jobs need and begins."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--driver", type=int, required=True)
+    parser.add_argument("--life", type=int, required=True)
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_driver(options.driver)
+    _die_with_driver(options.life)
     inbox, outbox = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

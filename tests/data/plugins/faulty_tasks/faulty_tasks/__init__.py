@@ -1,4 +1,1 @@
-"""Tasks for tests: one that costs nothing, one that fails in a chosen way, one that takes its time.
-
-None of them imports torch.
-"""
+"""Tasks for tests: one that takes its time, one that fails in a chosen way. Neither imports torch."""

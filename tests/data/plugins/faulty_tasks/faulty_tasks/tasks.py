@@ -1,4 +1,4 @@
-"""The tasks by name: `instant`, `slow` and `faulty`."""
+"""The tasks by name: `slow` and `faulty`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOG = 64 * 1024 * 1024
 
 
 class _Arithmetic(Task):
-    """What the three have in common: two scores, no data."""
+    """What both have in common: two scores, no data."""
 
     name: ClassVar[str]
     lr: float = 0.001
@@ -37,16 +37,6 @@ class _Arithmetic(Task):
     @property
     def images(self) -> tuple[int, int, int] | None:
         return (0, 0, 0)
-
-
-class Instant(_Arithmetic):
-    """Costs nothing: measures what surrounds it."""
-
-    name: ClassVar[str] = "instant"
-    epochs: int = 1
-
-    def start(self, architecture: Architecture, seed: int) -> Run:
-        return ArithmeticRun(architecture, seed, self.lr, lambda epoch, progress: None)
 
 
 class Slow(_Arithmetic):
