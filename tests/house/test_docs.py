@@ -18,11 +18,13 @@ import pytest
 import archdsl
 from archdsl.diagnostics import CATALOGUE
 from archdsl.diagnostics.reference import markdown
+from archdsl.nas.read import check_search
 from archdsl.ops._reference import markdown as operators
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHOWN = ("python", "arch", "console")
+FILES = {"arch": archdsl.check, "search": check_search}
 UNITS = ("us", "ms", "s", "min")
 
 
@@ -80,10 +82,10 @@ def test_what_a_document_shows_is_true(
         match block.language:
             case "text" if block.file:
                 (tmp_path / block.file).write_text(block.text)
-            case "arch":
-                file = tmp_path / (block.file or f"block_{number}.arch")
+            case "arch" | "search":
+                file = tmp_path / (block.file or f"block_{number}.{block.language}")
                 file.write_text(block.text)
-                assert archdsl.check(file) == [], where
+                assert FILES[block.language](file) == [], where
             case "python":
                 exec(compile("\n" * block.line + block.text, str(document), "exec"), namespace)
             case "console":
@@ -116,7 +118,7 @@ def _try(command: str, expected: str, where: str) -> None:
 def test_the_documents_show_something() -> None:
     shown = {(d.name, b.language) for d in DOCUMENTS for b in _blocks(d)}
     assert {("README.md", language) for language in SHOWN} <= shown
-    assert ("language.md", "arch") in shown
+    assert {("language.md", "arch"), ("language.md", "search")} <= shown
 
 
 def _modules_with_doctests() -> list[str]:

@@ -103,8 +103,7 @@ def equals(s: Situation) -> Diagnostic | None:
     token = s.near(0)
     if token.type != "EQUALS":
         return None
-    compared = s.line[0].type == "REQUIRE" or s.body == "CLAIM"
-    if compared and "GE" in s.accepts and s.near(1).type in ("GT", "LT"):
+    if s.line[0].type == "REQUIRE" and "GE" in s.accepts and s.near(1).type in ("GT", "LT"):
         sign = f"{s.near(1)}="
         return s.tell(f"the sign is `{sign}`", f"found `={s.near(1)}`", f"write `a {sign} b`")
     if s.body == "CLAIM" and "GT" in s.accepts:
