@@ -1,4 +1,4 @@
-"""`archdsl check`: every mistake in spec files."""
+"""`archdsl check`: every mistake in specs and searches."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ from archdsl.diagnostics import Diagnostic, Severity
 
 def check(
     files: Annotated[
-        list[Path], typer.Argument(help="Spec files, folders of them, or names of shipped architectures.")
+        list[Path], typer.Argument(help="Specs, searches, folders of them, or names of shipped ones.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the diagnostics as a JSON list.")] = False,
 ) -> None:
-    """Check spec files: syntax, names, parameters and shapes of every architecture, without PyTorch.
+    """Check specs and searches: syntax, names, parameters and shapes of every architecture, without PyTorch.
 
-    The exit status is 2 where there is an error.
+    Of a search every alternative is tried, and its points are counted. The exit status is 2 where there is an
+    error.
     """
-    import archdsl
-    from archdsl.graph.library import file_of
-
-    meant = [path if path.exists() else file_of(str(path)) or path for path in files]
-    found: dict[Path, list[Diagnostic]] = {path: archdsl.check(path) for path in spec_files(meant, [".arch"])}
-    diagnostics = list(dict.fromkeys(d for of_file in found.values() for d in of_file))
+    found = [_checked(path) for path in spec_files([_meant(path) for path in files])]
+    diagnostics = list(dict.fromkeys(d for of_file, _ in found for d in of_file))
     errors = sum(d.severity is Severity.ERROR for d in diagnostics)
     warnings = len(diagnostics) - errors
     if as_json:
@@ -36,11 +33,38 @@ def check(
         typer.echo(json.dumps([_row(d) for d in diagnostics], indent=2))
     else:
         report(diagnostics)
+        for line in (line for _, lines in found for line in lines):
+            typer.echo(line)
         checked = counted(len(found), "file")
         parts = [counted(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
         typer.echo(f"{checked} checked: {' and '.join(parts) or 'no mistakes'}")
     if errors:
         raise typer.Exit(2)
+
+
+def _meant(path: Path) -> Path:
+    """The path, or the file of the shipped spec or search of that name."""
+    if path.exists():
+        return path
+    from archdsl.graph.library import file_of
+
+    if (spec := file_of(str(path))) is not None:
+        return spec
+    from archdsl.nas.library import file_of as search_of
+
+    return search_of(str(path)) or path
+
+
+def _checked(path: Path) -> tuple[list[Diagnostic], list[str]]:
+    """What is wrong with a file, and what there is to tell of it."""
+    if path.suffix != ".search":
+        import archdsl
+
+        return archdsl.check(path), []
+    from archdsl.nas.read import check_file
+
+    checked = check_file(path)
+    return list(checked.diagnostics), [f"{name}: {size}" for name, size in checked.sizes]
 
 
 def _row(d: Diagnostic) -> dict[str, object]:

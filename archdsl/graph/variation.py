@@ -14,8 +14,8 @@ from archdsl.graph.cost import Cost, Subtotals, cost
 from archdsl.graph.digest import Canonical, training_digest
 from archdsl.graph.elaboration.build import Builder, Memory
 from archdsl.graph.elaboration.elaborate import Taken, elaborate
-from archdsl.graph.elaboration.evaluate import evaluate, unwrap
-from archdsl.graph.elaboration.files import Definition, Unit, load_file, load_values
+from archdsl.graph.elaboration.evaluate import evaluate, unwrap, written
+from archdsl.graph.elaboration.files import Definition, Unit, load_file, load_values, prelude
 from archdsl.graph.elaboration.frames import constant
 from archdsl.graph.elaboration.names import at_file_level, callee_of
 from archdsl.graph.elaboration.report import Report, SpecError, mistake
@@ -73,9 +73,22 @@ class Sight:
         except SpecError as error:
             raise DiagnosticError(*error.diagnostics) from None
 
+    def written_out(self, expr: t.Expr) -> t.Expr:
+        """The text that a bare name of a let stands for; anything else as it is."""
+        return written(expr, Scope((self.unit,), Body(self.unit.lets)))[0]
+
     def names(self) -> tuple[str, ...]:
         """Names of the lets."""
         return tuple(self.unit.lets)
+
+    def definitions(self) -> list[str]:
+        """Everything in sight as canonical text: lets, mixers and blocks of all files and of the prelude."""
+        out = [f"{cell.name} = {to_text(cell.text()[0])}" for cell in self.unit.lets.values()]
+        for unit in (*self.unit.all_units(), prelude()):
+            if unit is not self.unit:
+                out += (f"{cell.name} = {to_text(cell.text()[0])}" for cell in unit.lets.values())
+                out += (repr(definition.tree) for definition in unit.definitions.values())
+        return out
 
     def is_block(self, name: str) -> bool:
         """Whether a name means a block, of which a stage takes several joined by `+`; lets are followed."""

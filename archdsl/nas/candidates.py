@@ -13,9 +13,9 @@ from archdsl.lang import parse_expression, parse_path
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import to_text
 from archdsl.nas.conditions import Requirement
-from archdsl.nas.domains import VariedSpace
+from archdsl.nas.domains import Fixed, Line, VariedSpace
 from archdsl.nas.space import Candidate, Point, Refusal
-from archdsl.nas.varying import TRAIN
+from archdsl.nas.varying import field_of
 from archdsl.tasks import Task
 
 KEPT = 4096
@@ -43,21 +43,23 @@ class VariedCandidates:
 
     def at(self, point: Point) -> Candidate | Refusal:
         """What a point stands for; refused where a shape does not fit or `require` is not met."""
-        values = [(line.path, value, line.field) for line, value in self.space.values(point)]
-        changes = {str(path): to_text(value) for path, value, _ in values}
-        places = [(path, value) for path, value, name in values if name is None]
-        fields = {name: value for _, value, name in values if name is not None}
+        found = self.whatever_required(point)
+        if isinstance(found, Refusal):
+            return found
+        for requirement in self.requirements:
+            excess = requirement.excess(found)
+            if excess is not None:
+                return Refusal(point, found.changes, requirement.reason(found), excess)
+        return found
+
+    def whatever_required(self, point: Point) -> Candidate | Refusal:
+        """What a point stands for; refused where a shape does not fit."""
+        values = self.space.values(point)
+        changes = {str(line.path): to_text(value) for line, value in values}
         try:
-            counted = self._built(places, changes)
-            task = self.task.changed(fields) if fields else self.task
+            return self._candidate(point, changes, values)
         except DiagnosticError as error:
             return Refusal(point, changes, _reason(error.diagnostics[0]), 1.0)
-        candidate = self._candidate(point, changes, counted, task)
-        for requirement in self.requirements:
-            excess = requirement.excess({"params": candidate.params, "macs": candidate.macs})
-            if excess is not None:
-                return Refusal(point, changes, requirement.reason(candidate.params, candidate.macs), excess)
-        return candidate
 
     def with_changes(self, changes: Mapping[str, str]) -> Candidate:
         """A variant of the base, whatever `require` says.
@@ -68,25 +70,35 @@ class VariedCandidates:
         Raises:
             DiagnosticError: where it can't be.
         """
-        places: list[Change] = []
-        fields: dict[str, t.Expr] = {}
+        values: list[tuple[Line, t.Expr]] = []
         for name, text in changes.items():
             path = parse_path(Source(f"<{name}>", name))
             value = parse_expression(Source(f"<{name}>", text))
-            if path.steps[0].name == TRAIN and len(path.steps) == 2:
-                fields[path.steps[1].name] = value
-            else:
-                places.append((path, value))
-        counted = self._built(places, changes)
-        task = self.task.changed(fields) if fields else self.task
-        return self._candidate({}, changes, counted, task)
+            values.append((Line(path, Fixed(value), field_of(path)), value))
+        return self._candidate({}, changes, values)
 
-    def _candidate(self, point: Point, changes: Mapping[str, str], counted: Counted, task: Task) -> Candidate:
+    def _candidate(
+        self, point: Point, changes: Mapping[str, str], values: Sequence[tuple[Line, t.Expr]]
+    ) -> Candidate:
+        places = [(line.path, value) for line, value in values if line.field is None]
+        fields = {line.field: value for line, value in values if line.field is not None}
+        counted = self._built(places, changes)
+        task = self.with_fields(fields)
         text = json.dumps([counted.training, task.text(), list(self.seeds)])
         key = hashlib.sha256(text.encode()).hexdigest()
-        return Candidate(
-            point, changes, counted.architecture, task, key, counted.cost.params, counted.cost.macs.total
-        )
+        cost = counted.cost
+        return Candidate(point, changes, counted.architecture, task, key, cost.params, cost.macs.total)
+
+    def with_fields(self, fields: Mapping[str, t.Expr]) -> Task:
+        """The task with values for some of its fields; they see the lets of the search.
+
+        Raises:
+            DiagnosticError: E404.
+        """
+        if not fields:
+            return self.task
+        sight = self.base.sight
+        return self.task.changed({name: sight.written_out(value) for name, value in fields.items()})
 
     def _built(self, places: Sequence[Change], changes: Mapping[str, str]) -> Counted:
         """The architecture with values in its places, built once."""

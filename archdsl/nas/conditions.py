@@ -5,14 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 from archdsl.diagnostics import DiagnosticError, did_you_mean
+from archdsl.graph.elaboration.arithmetic import FUNCTIONS
 from archdsl.graph.elaboration.report import SpecError, mistake
 from archdsl.graph.variation import Sight
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import to_text
 from archdsl.nas.forms import parts_of
 from archdsl.nas.plan import COUNTED
+
+
+class Counts(Protocol):
+    """What is counted of a candidate."""
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters."""
+        ...
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Ones:
+    params: int = 1
+    macs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +49,24 @@ class Requirement:
     line: t.Require
     sight: Sight
 
-    def excess(self, metrics: Mapping[str, int]) -> float | None:
+    def excess(self, candidate: Counts) -> float | None:
         """How far the first unmet comparison is off, relative to its bound; None where the line is met.
 
         Raises:
             DiagnosticError: where it is no condition on numbers.
         """
-        return self._unmet(self.line.condition, {n: Fraction(v) for n, v in metrics.items()})
+        metrics = {"params": Fraction(candidate.params), "macs": Fraction(candidate.macs)}
+        return self._unmet(self.line.condition, metrics)
 
-    def reason(self, params: int, macs: int) -> str:
+    def reason(self, candidate: Counts) -> str:
         """Why a candidate is refused, on one line."""
-        held = {"params": params, "macs": macs}
-        names = list(dict.fromkeys(_metrics(self.line.condition)))
-        told = ", ".join(f"{n} = {held[n]:,}" for n in names)
-        return (
-            f"{self.line.message or 'does not meet `require ' + to_text(self.line.condition) + '`'}: {told}"
-        )
+        what = self.line.message or f"does not meet `require {to_text(self.line.condition)}`"
+        return f"{what}: {self.found(candidate)}"
+
+    def found(self, candidate: Counts) -> str:
+        """The metrics of a candidate that the line looks at: `params = 4,100,000`."""
+        held = {"params": candidate.params, "macs": candidate.macs}
+        return ", ".join(f"{n} = {held[n]:,}" for n in dict.fromkeys(_metrics(self.line.condition)))
 
     def _unmet(self, expr: t.Expr, metrics: Mapping[str, Fraction]) -> float | None:
         match expr:
@@ -86,13 +110,15 @@ def read_requirement(line: t.Require, sight: Sight) -> Requirement:
             f"neither {' nor '.join(COUNTED)}", help="write `require params <= 4M`",
         )  # fmt: skip
     requirement = Requirement(line, sight)
-    requirement.excess(dict.fromkeys(COUNTED, 1))
+    requirement.excess(_Ones())
     return requirement
 
 
 def _names(expr: t.Expr) -> Iterable[t.Name]:
     if isinstance(expr, t.Name):
         yield expr
+    if isinstance(expr, t.Call) and expr.callee.id not in FUNCTIONS:
+        yield expr.callee
     for part in parts_of(expr):
         yield from _names(part)
 

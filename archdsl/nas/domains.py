@@ -199,6 +199,18 @@ class VariedSpace:
         """How many points there are; None where real numbers make it infinite."""
         return _product([line.form for line in self.lines])
 
+    def told(self) -> str:
+        """How large it is, in words: `2,916 points`."""
+        if not self.lines:
+            return "nothing is varied"
+        if self.count is not None:
+            return f"{self.count:,} point{'' if self.count == 1 else 's'}"
+        real = [str(line.path) for line in self.lines if line.form.count is None]
+        rest = _product([line.form for line in self.lines if line.form.count is not None]) or 1
+        these = f"{' and '.join(real)} {'is a real number' if len(real) == 1 else 'are real numbers'}"
+        without = f"; {rest:,} without" if rest > 1 else ""
+        return f"infinitely many points ({these}{without})"
+
     def draw(self, chooser: Chooser) -> Point:
         """A point; the chooser is asked for every choice that occurs, in a fixed order."""
         noting = _Noting(chooser)

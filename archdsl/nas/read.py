@@ -22,10 +22,12 @@ class Checked:
     Args:
         plans: of its searches, those without errors.
         diagnostics: mistakes and warnings, by place.
+        sizes: names of those searches, each with the size of its space in words.
     """
 
     plans: tuple[SearchPlan, ...]
     diagnostics: tuple[Diagnostic, ...]
+    sizes: tuple[tuple[str, str], ...]
 
 
 def read_search(source: str | Path, settings: Mapping[str, str] | None = None) -> SearchPlan:
@@ -56,6 +58,7 @@ def check_file(source: str | Path) -> Checked:
     """All searches of a file, and everything that is wrong with them. Never raises for a user's mistake."""
     report = Report()
     plans: list[SearchPlan] = []
+    sizes: list[tuple[str, str]] = []
     with report.guard():
         path = library.path_of(source)
         tree = parse_search(read(path))
@@ -63,10 +66,12 @@ def check_file(source: str | Path) -> Checked:
         if not searches:
             report.add(_nothing(tree.source))
         for search in _unlike(searches, report):
-            plan = Reader(tree, path, search, report, {}).plan()
+            reader = Reader(tree, path, search, report, {})
+            plan = reader.plan()
             if plan is not None:
                 plans.append(plan)
-    return Checked(tuple(plans), report.sorted())
+                sizes.append((search.name, reader.size))
+    return Checked(tuple(plans), report.sorted(), tuple(sizes))
 
 
 def check_search(source: str | Path) -> list[Diagnostic]:

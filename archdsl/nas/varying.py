@@ -99,6 +99,12 @@ def _inside(inner: t.Path, outer: t.Path) -> bool:
     )
 
 
+def field_of(path: t.Path) -> str | None:
+    """The field of a task that a path names, `train.FIELD`; None for places of the architecture."""
+    first, *rest = path.steps
+    return rest[0].name if first.name == TRAIN and first.index is None and len(rest) == 1 else None
+
+
 def _field(path: t.Path, task: Task | None) -> str:
     """The field of the task that `train.FIELD` names."""
     if len(path.steps) != 2 or path.steps[1].index is not None:

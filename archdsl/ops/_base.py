@@ -107,6 +107,9 @@ class Op(BaseModel):
     """Fields that reach every depth without being passed: of `dim`, `eps`, `drop_path`, `layer_scale`."""
     training_only: ClassVar[frozenset[str]] = frozenset()
     """Fields that do not change the function computed (left out of the digest)."""
+    mixes_tokens: ClassVar[bool] = False
+    """Whether every token can reach every other one, or every later one: attention and scans, no convolution.
+    Such operators need tokens to be worth a comparison."""
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The shape that comes out for the shape `x` that goes in; calls every part it uses.

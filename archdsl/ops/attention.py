@@ -35,6 +35,7 @@ class Attention(Op):
         "Vaswani et al., arXiv 1706.03762, section 3.2; Liu et al., arXiv 2103.14030, eq. 4"
     )
     module: ClassVar[str] = "archdsl.nn.attention:Attention"
+    mixes_tokens: ClassVar[bool] = True
     ambient: ClassVar[frozenset[str]] = frozenset({"eps"})
 
     heads: Count

@@ -34,6 +34,7 @@ class LinearAttention(Op):
     name: ClassVar[str] = "linear_attention"
     source: ClassVar[str] = "Katharopoulos et al., arXiv 2006.16236, eq. 5; MILA, arXiv 2405.16605, section 4"
     module: ClassVar[str] = "archdsl.nn.linear_attention:LinearAttention"
+    mixes_tokens: ClassVar[bool] = True
 
     heads: Count
     key_dim: WidthOrSame = "same"

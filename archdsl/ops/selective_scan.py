@@ -28,6 +28,7 @@ class SelectiveScan(Op):
     name: ClassVar[str] = "selective_scan"
     source: ClassVar[str] = "Gu and Dao, arXiv 2312.00752, section 3 and algorithm 2"
     module: ClassVar[str] = "archdsl.nn.selective_scan:SelectiveScan"
+    mixes_tokens: ClassVar[bool] = True
     ambient: ClassVar[frozenset[str]] = frozenset({"dim"})
 
     state: Count = 16

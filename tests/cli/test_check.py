@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from archdsl.graph.library import folder
+from archdsl.nas.library import folder as searches
 
 SPECS = sorted(str(p) for p in folder().glob("*.arch"))
 
@@ -48,7 +49,7 @@ def test_a_missing_file_does_not_hide_the_others(archdsl: Any, tmp_path: Path, b
     assert done.status == 2
     assert "error[E501]" in done.err
     assert "error[E302]" in done.err
-    assert archdsl("check", tmp_path).err.startswith("error[E501]: there is no .arch file in")
+    assert archdsl("check", tmp_path).err.startswith("error[E501]: there is no .arch or .search file in")
 
 
 def test_colours_only_where_they_are_wanted(broken: str) -> None:
@@ -68,8 +69,9 @@ def test_loads_neither_torch_nor_networkx() -> None:
     code = (
         "import sys\n"
         "from archdsl.cli.main import run\n"
-        f"status = run(['check', *{SPECS!r}])\n"
+        f"status = run(['check', *{[*SPECS, 'tiny_cpu']!r}])\n"
         "slow = {'torch', 'networkx', 'numpy', 'rich', 'timm', 'numba', 'PIL', 'safetensors'}\n"
+        "slow |= {'optuna', 'ray', 'sklearn'}\n"
         "print(status, sorted(slow & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -82,3 +84,23 @@ def test_takes_the_name_of_a_shipped_arch(archdsl: Any) -> None:
     done = archdsl("check", "mamba_r_tyny")
     assert done.status == 2
     assert "E501" in done.err
+
+
+def test_takes_searches_and_tells_the_size_of_their_spaces(archdsl: Any) -> None:
+    done = archdsl("check", "registers", *sorted(str(p) for p in searches().glob("*.search")))
+    assert done.status == 0
+    assert "registers: 16 points\n" in done.out
+    assert re.search(
+        r"tiny_cpu: infinitely many points \(train.lr is a real number; [0-9]+ without\)", done.out
+    )
+    assert done.out.endswith("3 files checked: no mistakes\n")
+
+
+def test_mistakes_of_a_search_are_told_like_those_of_a_spec(archdsl: Any, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.search"
+    path.write_text("search wrong { arch = tiny(dim = 16)\n samples = tpe }\n")
+    done = archdsl("check", path)
+    assert done.status == 2
+    assert "error[E402]: a search has no setting `samples`" in done.err
+    assert "error[E401]: the search `wrong` has no `task` and `maximize` and `vary`" in done.err
+    assert done.out == "1 file checked: 2 errors\n"

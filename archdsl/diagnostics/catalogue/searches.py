@@ -64,6 +64,14 @@ SEARCHES = {
         'claim "wide is better" { accuracy(expand = 3) }',
         'claim "wide is better" { accuracy(expand = 3) > accuracy(expand = 2) }',
     ),
+    "E410": Rule(
+        "No point of the space is valid",
+        "Before a search starts every alternative is tried on the base, then points of the space: all of a "
+        "small one, else some drawn at random. Where shapes fit at no point, or no point of a small space "
+        "meets `require`, nothing could be trained.",
+        "require params <= 10",
+        "require params <= 1M",
+    ),
     "E414": Rule(
         "An executor cannot start",
         "`local` starts a process for each worker and `ray` connects to a Ray cluster or starts one. Where "
@@ -71,5 +79,20 @@ SEARCHES = {
         "message ends with the last lines that they wrote.",
         "archdsl search tiny_cpu --executor slurm",
         "archdsl search tiny_cpu --executor local",
+    ),
+    "E415": Rule(
+        "A mixer sees few tokens",
+        "Attention and scans over fewer than 16 tokens do little, so a comparison of mixers there says "
+        "little about them. The size of the map comes from the image, the stem and the downsamples, and "
+        "within windows from their size.",
+        "vary { s4.blocks in one_of(scan, gated_conv) }",
+        "vary { s1.blocks in one_of(scan, gated_conv) }",
+    ),
+    "E416": Rule(
+        "The budget, the sampler or the rungs hardly fit the space",
+        "More trials than points, a grid that is not covered, halving with too few trials to choose from, "
+        "claims over one seed: the search would run, but hardly as meant.",
+        "budget = trials(100)",
+        "budget = trials(2)",
     ),
 }
