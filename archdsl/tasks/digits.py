@@ -114,7 +114,10 @@ def table() -> Table:
 
 def _file() -> Path | None:
     """The table inside the installed scikit-learn."""
-    found = find_spec("sklearn")
+    try:
+        found = find_spec("sklearn")
+    except ValueError:  # a module without a spec
+        found = None
     for folder in (found.submodule_search_locations or ()) if found is not None else ():
         file = Path(folder) / "datasets" / "data" / "digits.csv.gz"
         if file.is_file():

@@ -60,6 +60,7 @@ class Training:
         self.seed = seed
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._rows: list[Epoch] = []
+        _fits(architecture, self._device)
         with _room(), seeded(seed, "weights"), _deterministic():
             self._images = task.load(architecture)
             self._model = compile_model(architecture, device="cpu").to(self._device)
@@ -151,7 +152,7 @@ class Training:
             known = isinstance(state, dict) and state.get("format") == FORMAT
         except (OSError, RuntimeError, EOFError, UnpicklingError, BadZipFile, ValueError, KeyError) as error:
             raise RunError("data", f"the checkpoint {path} can't be read: {_first_line(error)}") from error
-        if not known or state["of"] != self._identity():
+        if not known or state.get("of") != self._identity():
             raise RunError("data", f"the checkpoint {path} is of another run")
         with _room():
             self._model.load_state_dict(state["model"])
@@ -251,6 +252,21 @@ class Training:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - began
+
+
+def _fits(architecture: Architecture, device: torch.device) -> None:
+    """Refuses a model of which the device can't hold weights, gradients and two moments."""
+    if device.type == "cuda":
+        have = torch.cuda.mem_get_info(device)[1]
+    else:
+        have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 62
+    need = 16 * architecture.cost().params
+    if need > have:
+        raise RunError(
+            "memory",
+            f"training {architecture.name} takes {need >> 30} GiB for its weights alone, "
+            f"this machine has {have >> 30} GiB",
+        )
 
 
 @contextmanager
