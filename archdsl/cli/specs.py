@@ -52,6 +52,7 @@ def load_spec(
     overrides: Sequence[str] | None = None,
     image: str | None = None,
     classes: int | None = None,
+    channels: int | None = None,
 ) -> Architecture:
     """The architecture that these options name, checked.
 
@@ -67,6 +68,8 @@ def load_spec(
         given["image"] = image_size(image)
     if classes is not None:
         given["classes"] = classes
+    if channels is not None:
+        given["channels"] = channels
     loaded = archdsl.load(source_of(spec), arch, overrides=parse_overrides(overrides or ()), **given)
     report(loaded.warnings)
     return loaded

@@ -119,6 +119,17 @@ class Task(BaseModel):
         """How many images train, validate and test, where that is known without loading them."""
         return None
 
+    def prepare(self) -> None:
+        """Looks whether the data are there, before anything is trained on them; without torch.
+
+        Raises:
+            DiagnosticError: E506 for a package that is missing, E418 for data that can't be read.
+        """
+
+    def baselines(self) -> Mapping[str, float]:
+        """Accuracy of simple methods on the same test images, by name; empty where there are none."""
+        return {}
+
     def text(self) -> str:
         """The task as the language writes it: `epochs`, and the fields that differ from their defaults.
         Reading it gives an equal task; equal tasks have equal texts."""

@@ -23,14 +23,14 @@ def generator(seed: int, *purpose: object) -> torch.Generator:
 
 
 @contextmanager
-def seeded(seed: int, *purpose: object) -> Iterator[None]:
+def seeded(seed: int, *purpose: object, devices: bool = True) -> Iterator[None]:
     """Runs with the generators that libraries share (torch's of every device, numpy's, Python's) set for one
-    purpose; afterwards they are as they were."""
+    purpose; afterwards they are as they were. Without `devices` only those of the CPU."""
     number = derived(seed, *purpose)
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    count = torch.cuda.device_count() if devices and torch.cuda.is_available() else 0
     of_python, of_numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(number)
+    with torch.random.fork_rng(range(count)):
+        torch.manual_seed(number) if devices else torch.default_generator.manual_seed(number)
         random.seed(number)
         np.random.seed(number % 2**32)
         try:

@@ -6,6 +6,7 @@ Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UC
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -62,6 +63,16 @@ class Digits(ImageClassification):
     def images(self) -> tuple[int, int, int]:
         """Sizes of the splits."""
         return SIZES
+
+    def prepare(self) -> None:
+        """Reads the digits, see `table`."""
+        table()
+
+    def baselines(self) -> Mapping[str, float]:
+        """Three nearest neighbours and a support vector machine; see `archdsl.tasks.baselines`."""
+        from archdsl.tasks.baselines import accuracies
+
+        return accuracies()
 
     def load(self, architecture: Architecture) -> Images:
         """The digits as the architecture takes them; grey values are repeated for further channels."""

@@ -35,7 +35,9 @@ def test_it_learns(tiny: Architecture) -> None:
     assert run.curve[-1].values["accuracy"] == run.scores()["accuracy"]
 
 
-@pytest.mark.parametrize("task", [TASK, TASK.changed({"optimizer": "sgd", "schedule": "constant"})], ids=Task.text)
+@pytest.mark.parametrize(
+    "task", [TASK, TASK.changed({"optimizer": "sgd", "schedule": "constant"})], ids=Task.text
+)
 def test_a_restored_run_goes_on_bit_by_bit(task: Task, tiny: Architecture, tmp_path: Path) -> None:
     whole = task.start(tiny, 3)
     whole.advance(3)
@@ -93,7 +95,7 @@ def test_measuring_and_scoring_change_nothing(tiny: Architecture) -> None:
 
 def test_a_loss_that_is_not_finite_ends_the_run(tiny: Architecture) -> None:
     task = Digits(epochs=3, lr=100, optimizer="sgd", clip=None, warmup=0)
-    with pytest.raises(RunError, match="the loss is (nan|inf)") as caught:
+    with pytest.raises(RunError, match=r"the loss is (nan|inf)") as caught:
         task.start(tiny, 0).advance(3)
     assert caught.value.kind == "nan"
 
