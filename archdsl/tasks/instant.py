@@ -87,9 +87,9 @@ class InstantRun:
 
     def save(self, path: Path) -> None:
         """Writes a line of JSON."""
-        from archdsl.weights.files import write_text
-
-        write_text(path, json.dumps({"digest": self.digest, "epoch": self.epoch, "began": self.began}) + "\n")
+        whole = path.with_name(f".{path.name}.tmp")
+        whole.write_text(json.dumps({"digest": self.digest, "epoch": self.epoch, "began": self.began}) + "\n")
+        whole.replace(path)
 
     def restore(self, path: Path) -> None:
         """Goes on from there.

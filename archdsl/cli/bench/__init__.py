@@ -5,9 +5,13 @@ from __future__ import annotations
 import typer
 
 from archdsl.cli.bench.check import check
+from archdsl.cli.bench.sampler import sampler
+from archdsl.cli.bench.search import search
 
 app = typer.Typer(add_completion=False)
 app.command()(check)
+app.command()(search)
+app.command()(sampler)
 
 
 @app.callback(invoke_without_command=True)
