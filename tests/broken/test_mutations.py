@@ -1,4 +1,4 @@
-"""Shipped specs with slips of the pen: whatever stands there, the checker answers in full sentences."""
+"""Shipped specs and searches with slips of the pen: whatever stands there, the checker answers fully."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 import archdsl
+from archdsl.diagnostics import Diagnostic
 from archdsl.diagnostics.render import render
+from archdsl.nas.read import check_search
 
 ROOT = Path(__file__).parents[2]
 SPECS = [p for p in sorted((ROOT / "specs").rglob("*.arch")) if p.name != "prelude.arch"]
+SEARCHES = sorted((ROOT / "search").glob("*.search"))
 TOKEN = re.compile(r"\w+|[^\w\s]+|\s+")
 WORDS = """
 ( ) [ ] { } , ; = -> + - * / // % x each on off none same 0 -1 2.5 1e30 1e999 dim blocks stem head norm
@@ -20,9 +23,15 @@ scan attn mamba conv2d routed split take pool image arch mixer block let require
 < . .. : # 4xscan @ order windows(3) s1.blocks[0] cross reverse(rows) local(0) gated metaformer shared
 concat class_token
 """.split()
+WORDS_OF_SEARCHES = """
+( ) [ ] { } , ; = -> + - * / x each on none 0 -1 2.5 1e30 dim blocks scan attn one_of(1, 2) one_of vary in ..
+... claim search use let arch task digits maximize minimize require accuracy params macs latency sampler tpe
+grid stop halving budget trials time limit memory repeat seeds(2) synchronous step log train.lr s1.blocks[0]
+"a" > < == <= : # @ 4M 30min not and
+""".split()
 
 
-def slipped(text: str, seed: int) -> str:
+def slipped(text: str, seed: int, words: list[str]) -> str:
     """The text with up to three tokens dropped, put in, replaced or swapped."""
     rng = random.Random(seed)
     tokens = TOKEN.findall(text)
@@ -32,9 +41,9 @@ def slipped(text: str, seed: int) -> str:
             case 0:
                 del tokens[i]
             case 1:
-                tokens.insert(i, rng.choice(WORDS))
+                tokens.insert(i, rng.choice(words))
             case 2:
-                tokens[i] = rng.choice(WORDS)
+                tokens[i] = rng.choice(words)
             case _:
                 tokens[i], tokens[j] = tokens[j], tokens[i]
     return "".join(tokens)
@@ -43,8 +52,21 @@ def slipped(text: str, seed: int) -> str:
 @pytest.mark.parametrize("seed", range(120))
 def test_every_answer_is_complete(seed: int, tmp_path: Path) -> None:
     spec = tmp_path / "slip.arch"
-    spec.write_text(slipped(SPECS[seed % len(SPECS)].read_text(encoding="utf-8"), seed), encoding="utf-8")
-    for diagnostic in archdsl.check(spec):
+    text = SPECS[seed % len(SPECS)].read_text(encoding="utf-8")
+    spec.write_text(slipped(text, seed, WORDS), encoding="utf-8")
+    complete(archdsl.check(spec))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_answer_on_a_search_is_complete(seed: int, tmp_path: Path) -> None:
+    search = tmp_path / "slip.search"
+    text = SEARCHES[seed % len(SEARCHES)].read_text(encoding="utf-8")
+    search.write_text(slipped(text, seed, WORDS_OF_SEARCHES), encoding="utf-8")
+    complete(check_search(search))
+
+
+def complete(told: list[Diagnostic]) -> None:
+    for diagnostic in told:
         text = render(diagnostic)
         assert diagnostic.span is not None, text
         assert diagnostic.label, text

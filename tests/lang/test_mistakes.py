@@ -68,6 +68,14 @@ def test_single_values(text: str, message: str) -> None:
     assert [d.message for d in caught.value.diagnostics] == [message]
 
 
+@pytest.mark.parametrize("text", ["search b { arch = c }", "vary { dim in 1 .. 2 }"])
+def test_a_search_that_is_read_as_a_spec_is_told_what_to_run(text: str) -> None:
+    with pytest.raises(DiagnosticError) as caught:
+        parse(Source("mine.search", text))
+    (d,) = caught.value.diagnostics
+    assert (d.code, d.help) == ("E107", "run it with `archdsl search mine.search`")
+
+
 @pytest.mark.parametrize(
     "text", ["3", "a(b)", "a[b]", "a[0][1]", "a[0.5]", "a[1..2]", "a -> b", "[a]", "(a)", "-a", "a[1s]"]
 )

@@ -94,7 +94,7 @@ class Lexical:
             case "RESERVED" if token in _CONSTANTS:
                 return [self._name(token)]
             case "BAD_STRING":
-                return self._string(token)
+                return self._string(token, _first_of_line(out) == "CLAIM")
             case "QUOTED":
                 text = token.strip("'")
                 self._tell(
@@ -151,8 +151,8 @@ class Lexical:
         )
         return token.update("NAME", "name")
 
-    def _string(self, token: Token) -> list[Token]:
-        """A text, with the closing brackets that it swallowed."""
+    def _string(self, token: Token, opens: bool) -> list[Token]:
+        """A text, with the closing brackets that it swallowed; with its brace where it should open a body."""
         if re.fullmatch(r'"(?:[^"\\]|\\.)*".*', token):
             self._tell(
                 token,
@@ -169,6 +169,8 @@ class Lexical:
                 'the closing `"` is missing on this line',
                 'add `"`; a text ends on the line where it begins',
             )
+        if opens and token.rstrip().endswith("{"):
+            return [token.update("STRING", '""'), token.update("LBRACE", "{")]
         swallowed = token[len(token.rstrip(")]} \t")) :]
         closers = [token.update(_CLOSERS[sign], sign) for sign in swallowed if sign in _CLOSERS]
         return [token.update("STRING", '""'), *closers]

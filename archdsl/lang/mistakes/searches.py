@@ -76,6 +76,13 @@ def _misplaced(s: Situation, first: Token) -> Diagnostic | None:
     kinds = [token.type for token in line]
     second = s.line[1] if len(s.line) > 1 else Token("", "")
     place = text_before(s.line, "IN")
+    if s.body == "SEARCH" and second.type == "IN" and first in SETTINGS and s.at:
+        return s.tell(
+            "a setting is written with `=`",
+            "found `in`, expected `=`",
+            f"write `{first} = ...`",
+            token=second,
+        )
     if "IN" in kinds and "EQUALS" not in kinds:
         return s.tell(
             "a variation is not allowed here",

@@ -168,10 +168,11 @@ def adjacent(s: Situation) -> Diagnostic | None:
             f"begin a new line before `{token}`, or write `;`",
         )
     if "COMMA" in s.accepts and not s.accepts & {"END"}:
+        named = " or `=`" if "EQUALS" in s.accepts and before.type == "NAME" else ""
         return s.tell(
             "`,` is missing",
             f"found {found_text(token)}, expected {_listed(s)}",
-            f"write `,` before `{token}`",
+            f"write `,`{named} before `{token}`",
         )
     if s.line[0].type == "REQUIRE" and token.type == "STRING":
         return s.tell(
