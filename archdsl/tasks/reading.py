@@ -94,6 +94,12 @@ def to_text(task: Task) -> str:
     return f"{task.name}({', '.join(written)})"
 
 
+def default_text(task: type[Task], name: str) -> str:
+    """The default of a field as text of the language; nothing where it has none."""
+    field = task.model_fields[name]
+    return "" if field.is_required() else _text(field.get_default(), bool(_words(field)))
+
+
 class _Reader:
     """Arguments of one task; keeps everything that is wrong with them."""
 
@@ -210,7 +216,8 @@ class _Reader:
                 "E404", f"`{name}` has no choice {found}", span, f"expected one of: {', '.join(words)}",
                 help=did_you_mean(str(error["input"]), words, "choose one of them"),
             )  # fmt: skip
-        default = "" if field.is_required() else f"; the default is {_text(field.get_default(), bool(words))}"
+        text = default_text(self.task, name)
+        default = f"; the default is {text}" if text else ""
         return Diagnostic(
             "E404", f"wrong value for `{name}` of `{self.task.name}`", span, _said(error),
             help=f"give `{name}` another value{default}",
