@@ -81,6 +81,11 @@ class Sight:
         """Names of the lets."""
         return tuple(self.unit.lets)
 
+    def let(self, name: str) -> t.Expr | None:
+        """The text of a let."""
+        cell = self.unit.lets.get(name)
+        return None if cell is None else cell.expr
+
     def definitions(self) -> list[str]:
         """Everything in sight as canonical text: lets, mixers and blocks of all files and of the prelude."""
         out = [f"{cell.name} = {to_text(cell.text()[0])}" for cell in self.unit.lets.values()]

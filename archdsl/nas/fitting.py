@@ -13,13 +13,13 @@ TPE_SLOW = 5000
 
 
 def misfits(
-    plan: SearchPlan, varied: bool, settings: Mapping[str, t.Setting], claims: Span | None
+    plan: SearchPlan, size: str, settings: Mapping[str, t.Setting], claims: Span | None
 ) -> Iterator[Diagnostic]:
     """E403 for a grid without end, E416 for what will hardly be wanted.
 
     Args:
         plan: of the search.
-        varied: whether it varies anything.
+        size: of its space, in words.
         settings: as written.
         claims: where the first claim stands, if there is one.
     """
@@ -31,11 +31,11 @@ def misfits(
 
     if plan.sampler.name == "grid" and count is None:
         yield Diagnostic(
-            "E403", "a grid has an end", settings["sampler"].value.span, "the space is infinite",
-            ("a range of real numbers is varied",),
+            "E403", "a grid has an end", settings["sampler"].value.span, "the space has none",
+            (f"it has {size}",),
             "give the range a `step`, or write `sampler = random`",
         )  # fmt: skip
-    if varied and trials is not None and count is not None and trials > count:
+    if trials is not None and count is not None and 1 < count < trials:
         yield odd(
             "budget", "there are fewer points than trials", f"the space has {count:,}",
             "the search ends when all are tried",

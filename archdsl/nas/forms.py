@@ -107,6 +107,13 @@ def unrolled(copies: Sequence[t.Expr], joint: str, span: Span) -> t.Expr:
     return first
 
 
+def unwrapped(expr: t.Expr) -> t.Expr:
+    """The value without parentheses around it."""
+    while isinstance(expr, t.Parens):
+        expr = expr.inner
+    return expr
+
+
 def plain(expr: t.Expr) -> t.Expr:
     """The value without the parentheses that no reader needs; those around a bare argument stay."""
     if isinstance(expr, t.Parens):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from archdsl.diagnostics import Diagnostic, DiagnosticError, Severity, Source
+from archdsl.diagnostics import Diagnostic, DiagnosticError, Severity, Span
 from archdsl.graph.elaboration.report import Report
 from archdsl.lang import parse_search, read
 from archdsl.lang import tree as t
@@ -45,7 +45,7 @@ def read_search(source: str | Path, settings: Mapping[str, str] | None = None) -
     tree = parse_search(read(path))
     searches = [s for s in tree.statements if isinstance(s, t.SearchDef)]
     if not searches:
-        raise DiagnosticError(_nothing(tree.source))
+        raise DiagnosticError(_nothing(tree))
     chosen = next((s for s in searches if s.name == path.stem), searches[0])
     report = Report()
     plan = Reader(tree, path, chosen, report, settings or {}).plan()
@@ -64,7 +64,7 @@ def check_file(source: str | Path) -> Checked:
         tree = parse_search(read(path))
         searches = [s for s in tree.statements if isinstance(s, t.SearchDef)]
         if not searches:
-            report.add(_nothing(tree.source))
+            report.add(_nothing(tree))
         for search in _unlike(searches, report):
             reader = Reader(tree, path, search, report, {})
             plan = reader.plan()
@@ -98,7 +98,7 @@ def _unlike(searches: Sequence[t.SearchDef], report: Report) -> list[t.SearchDef
     return list(found.values())
 
 
-def _nothing(source: Source) -> Diagnostic:
-    return Diagnostic(
-        "E401", f"{source.name} defines no search", help="write `search name { arch = ...; task = ...; ... }`"
-    )
+def _nothing(tree: t.SearchFile) -> Diagnostic:
+    first = Span(tree.source, 1, 1, 1, max(2, len(tree.source.line(1)) + 1))
+    step = "write `search name { arch = ...; task = ...; ... }`"
+    return Diagnostic("E401", f"{tree.source.name} defines no search", first, "nothing to search", (), step)

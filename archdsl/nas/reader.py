@@ -19,6 +19,7 @@ from archdsl.nas.candidates import VariedCandidates
 from archdsl.nas.comparisons import ClaimReader
 from archdsl.nas.conditions import Requirement, read_requirement
 from archdsl.nas.fitting import misfits
+from archdsl.nas.forms import unwrapped
 from archdsl.nas.identity import identity
 from archdsl.nas.plan import Budget, ClaimPlan, Limit, Objective, Sampler, SearchPlan
 from archdsl.nas.settings import (
@@ -60,6 +61,7 @@ class Reader:
 
     Attributes:
         settings: by name.
+        unreadable: names of those that were found wrong before they were read.
         size: of the space, in words.
     """
 
@@ -69,6 +71,7 @@ class Reader:
     report: Report
     replaced: Mapping[str, str]
     settings: dict[str, t.Setting] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
     size: str = ""
 
     def plan(self) -> SearchPlan | None:
@@ -112,7 +115,7 @@ class Reader:
         if self._errors() > before:
             return None
         first = next((claim.finding_span for claim in self._lines(t.Claim)), None)
-        report.add(*misfits(plan, bool(space.lines), self.settings, first))
+        report.add(*misfits(plan, self.size, self.settings, first))
         return plan if self._errors() == before else None
 
     @cached_property
@@ -132,7 +135,7 @@ class Reader:
 
     def _read(self, name: str, read: Callable[[t.Expr], T], default: T) -> T:
         setting = self.settings.get(name)
-        if setting is not None:
+        if setting is not None and name not in self.unreadable:
             with self.report.guard():
                 return read(setting.value)
         return default
@@ -162,7 +165,8 @@ class Reader:
                 self.report.add(*wrong.diagnostics)
             else:
                 self.settings[line.name] = line
-                refuse_choices(line.value, f"`{line.name}`", self.report)
+                if refuse_choices(line.value, f"`{line.name}`", self.report):
+                    self.unreadable.add(line.name)
 
     def _lacking(self) -> None:
         """E401 for everything that has no default."""
@@ -185,7 +189,7 @@ class Reader:
 
     def _base(self, task: Task | None) -> tuple[Base | None, Architecture | None]:
         setting = self.settings.get("arch")
-        if setting is None:
+        if setting is None or "arch" in self.unreadable:
             return None, None
         base: Base | None = None
         with self.report.guard():
@@ -221,6 +225,7 @@ class Reader:
 
     def _objectives(self, task: Task | None) -> tuple[Objective, ...]:
         both = [s for s in self.settings.values() if s.name in ("maximize", "minimize")]
+        both = [s for s in both if s.name not in self.unreadable]
         return read_objectives(both, self.sight, task, self.report)
 
     def _claims(self, task: Task | None, base: Base | None) -> tuple[ClaimPlan, ...]:
@@ -245,8 +250,7 @@ class Reader:
 
 
 def _arguments(call: t.Expr) -> tuple[t.Argument, ...]:
-    while isinstance(call, t.Parens):
-        call = call.inner
+    call = unwrapped(call)
     return call.arguments if isinstance(call, t.Call) else ()
 
 

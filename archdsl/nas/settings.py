@@ -11,6 +11,7 @@ from archdsl.graph.elaboration.report import Report, SpecError, mistake
 from archdsl.graph.variation import Sight
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import number_text
+from archdsl.nas.forms import parts_of, unwrapped
 from archdsl.nas.plan import COUNTED, MEASURED, Budget, Halving, Limit, Objective, Sampler
 from archdsl.tasks import Task
 
@@ -121,13 +122,6 @@ class Values:
         return float(value)
 
 
-def unwrapped(expr: t.Expr) -> t.Expr:
-    """The value without parentheses around it."""
-    while isinstance(expr, t.Parens):
-        expr = expr.inner
-    return expr
-
-
 def _callee(call: t.Call | t.Name) -> str:
     return call.callee.id if isinstance(call, t.Call) else call.id
 
@@ -138,8 +132,6 @@ def _or(words: Sequence[str]) -> str:
 
 
 def _numbers(expr: t.Expr) -> Iterator[t.Number]:
-    from archdsl.nas.forms import parts_of
-
     if isinstance(expr, t.Number):
         yield expr
     for part in parts_of(expr):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from archdsl.diagnostics import DiagnosticError, did_you_mean
-from archdsl.graph.elaboration.report import Report, mistake
+from archdsl.graph.elaboration.report import Report, SpecError, mistake
 from archdsl.graph.variation import Sight
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import number_text, to_text
 from archdsl.nas.domains import Around, Each, Fixed, Form, Line, Numbers, OneOf, VariedSpace
-from archdsl.nas.forms import parts_of, plain
+from archdsl.nas.forms import parts_of, plain, unwrapped
 from archdsl.nas.space import Alternatives, Interval
 from archdsl.tasks import Task
 
@@ -34,16 +34,20 @@ def read_space(varies: Iterable[t.Vary], sight: Sight, task: Task | None, report
     return VariedSpace(tuple(lines))
 
 
-def refuse_choices(expr: t.Expr, where: str, report: Report) -> None:
-    """E405 for every `one_of` and `each` in a value that belongs to no `vary` line."""
-    for inner in _walk(expr):
-        if _is_choice(inner):
-            what = "`each`" if isinstance(inner, t.Repeat) else "`one_of`"
-            wrong = mistake(
-                "E405", f"{what} can't stand in {where}", inner.span, "a choice",
-                help="choices stand in `vary { path in ... }`, written out there",
-            )  # fmt: skip
-            report.add(*wrong.diagnostics)
+def refuse_choices(expr: t.Expr, where: str, report: Report) -> bool:
+    """E405 for every `one_of` and `each` in a value that belongs to no `vary` line; whether there are any."""
+    found = [inner for inner in _walk(expr) if _is_choice(inner)]
+    for inner in found:
+        report.add(*_misplaced(inner, where).diagnostics)
+    return bool(found)
+
+
+def _misplaced(choice: t.Expr, where: str) -> SpecError:
+    what = "`each`" if isinstance(choice, t.Repeat) else "`one_of`"
+    return mistake(
+        "E405", f"{what} can't stand in {where}", choice.span, "a choice",
+        help="choices stand in `vary { path in ... }`, written out there",
+    )  # fmt: skip
 
 
 def _walk(expr: t.Expr) -> Iterator[t.Expr]:
@@ -158,6 +162,7 @@ class _Reader:
             return read_range(expr, self._name(), self.sight)
         form = self._form(plain(expr), self.path.endswith("blocks"))
         if not self.choices:
+            self._refuse_lets(expr)
             raise mistake(
                 "E405", f"`{self.path}` has nothing to choose from", expr.span, "one value",
                 help="write `one_of(a, b)`, `n x each one_of(a, b)`, or a range `low .. high`",
@@ -192,7 +197,7 @@ class _Reader:
                 "E405", "`one_of` has no alternatives", call.span, "empty", help="write `one_of(a, b)`"
             )
         for argument in call.arguments:
-            value = argument.value
+            value = unwrapped(argument.value)
             if argument.path is not None:
                 raise mistake(
                     "E405", "alternatives have no names", argument.path.span, "a name",
@@ -214,11 +219,20 @@ class _Reader:
         joint = "+" if blocks or self._names_block(repeat.body) else "->"
         copies = tuple(self._form(repeat.body, blocks) for _ in range(count))
         if self.choices == before:
+            self._refuse_lets(repeat.body)
             raise mistake(
                 "E405", "`each` has nothing to choose from", repeat.body.span, "the same in every copy",
                 help="write `n x each one_of(a, b)`; `n x a` repeats one value",
             )  # fmt: skip
         return Each(copies, joint, repeat.span)
+
+    def _refuse_lets(self, expr: t.Expr) -> None:
+        """The mistake of a let that was meant as a choice, told where it is defined."""
+        for name in (e.id for e in _walk(expr) if isinstance(e, t.Name)):
+            let = self.sight.let(name)
+            choice = None if let is None else next((e for e in _walk(let) if _is_choice(e)), None)
+            if choice is not None:
+                raise _misplaced(choice, "a `let`")
 
     def _copies(self, repeat: t.Repeat) -> int:
         span = repeat.count.span
