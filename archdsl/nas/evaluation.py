@@ -90,7 +90,7 @@ class Evaluation:
             self.folder.mkdir(parents=True, exist_ok=True)
             with limited(self.job.memory):
                 report = self._advanced(rung, since)
-                write_text(self._file(rung), self._written(report))
+                write_text(self._file(rung), self._written(report), sync=False)
         except RunError as error:
             failure = Failure(error.kind, _line(error), _trace(error))
         except DiagnosticError as error:

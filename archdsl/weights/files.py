@@ -12,11 +12,16 @@ from archdsl.diagnostics import Diagnostic, DiagnosticError
 
 
 @contextmanager
-def written(path: str | os.PathLike[str]) -> Iterator[Path]:
+def written(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
     """Gives a temporary path beside `path`; what was written there takes the place of `path` at the end.
 
     The file is synced to disk before it is renamed, so that after a crash `path` holds the old content or
     the new. Where the body raises, `path` is left as it was and the temporary file is removed.
+
+    Args:
+        path: of the file.
+        sync: without it only a crash of this process is provided for, not one of the system: for files that
+            are looked at before they are believed, and written often.
 
     Raises:
         DiagnosticError: E508 where the folder or the file can't be written.
@@ -29,10 +34,12 @@ def written(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary = Path(name)
         yield temporary
         temporary.chmod(_mode(target))
-        _sync(temporary)
+        if sync:
+            _sync(temporary)
         os.replace(temporary, target)
         temporary = None
-        _sync_folder(target.parent)
+        if sync:
+            _sync_folder(target.parent)
     except OSError as error:
         raise DiagnosticError(
             Diagnostic(
@@ -48,15 +55,15 @@ def written(path: str | os.PathLike[str]) -> Iterator[Path]:
                 temporary.unlink()
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], content: bytes, *, sync: bool = True) -> None:
     """Writes a file by way of a temporary one, see `written`."""
-    with written(path) as temporary:
+    with written(path, sync=sync) as temporary:
         temporary.write_bytes(content)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str, *, sync: bool = True) -> None:
     """Writes a text as UTF-8, newlines unchanged, see `written`."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), sync=sync)
 
 
 def _mode(target: Path) -> int:

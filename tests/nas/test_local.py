@@ -131,6 +131,7 @@ def test_a_stopped_job_goes_no_further(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "trial-0").iterdir()) == ["log.txt", "report-1.json"]
 
 
+@pytest.mark.slow
 def test_every_failure_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
     faults = ["nan", "loss", "exception", "memory", "sleep", "crawl", "well"]
     jobs = [
@@ -158,6 +159,7 @@ def test_every_failure_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert "a fault on purpose" in (tmp_path / "trial-2" / "log.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "word"), [("exit", "status 3"), ("kill", "SIGKILL")])
 def test_a_job_that_ends_its_process_is_given_up_in_the_end(mode: str, word: str, tmp_path: Path) -> None:
     jobs = [
@@ -177,6 +179,32 @@ def test_a_killed_job_is_run_again_from_its_checkpoint(tmp_path: Path) -> None:
     assert len(board.losses) == 1
     assert board.failures == {}
     assert [r.epoch for r in board.reports["trial-0"]] == [1, 3]
+
+
+class Killing(Board):
+    """Kills whoever reports a certain progress, once for each."""
+
+    def __init__(self, jobs: list[Job], points: list[float]) -> None:
+        super().__init__(jobs, lives=100)
+        self.points = points
+
+    def progress(self, job_id: str, epoch: float) -> None:
+        if self.points and epoch >= self.points[0]:
+            self.points.pop(0)
+            for pid in children():
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_kills_change_no_value(tmp_path: Path) -> None:
+    task = "digits(epochs = 2, batch = 128)"
+    changes = {"seeds": (0, 1), "rungs": (1, 2)}
+    straight = list(Evaluation(job(tmp_path / "straight", 0, task, **changes)).reports())
+    board = run(Killing([job(tmp_path, 0, task, **changes)], [0.3, 0.7, 1.2, 1.7]), tmp_path)
+    assert len(board.losses) == 4
+    assert board.failures == {}
+    found = board.reports["trial-0"]
+    assert [(r.values, r.seeds, r.curve) for r in found] == [(r.values, r.seeds, r.curve) for r in straight]
 
 
 def test_workers_that_can_not_start_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,9 +240,9 @@ class Interrupting(Board):
 
 
 def test_ctrl_c_ends_the_workers_and_is_raised_again(tmp_path: Path) -> None:
-    board = Interrupting([job(tmp_path, n, "slow(epochs = 3, seconds = 10)") for n in range(2)])
+    board = Interrupting([job(tmp_path, 0, "slow(epochs = 3, seconds = 10)")])
     with pytest.raises(KeyboardInterrupt):
-        run(board, tmp_path, 2)
+        run(board, tmp_path)
 
 
 DRIVER = """

@@ -17,6 +17,7 @@ from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
+from archdsl.graph.elaboration.files import prelude
 from archdsl.nas.evaluation import Evaluation, EvaluationError
 from archdsl.nas.executors import messages as m
 from archdsl.nas.jobs import Job
@@ -24,7 +25,7 @@ from archdsl.nas.jobs import Job
 LOG = "log.txt"
 TELL_EVERY = 0.1
 """Seconds between two messages about progress."""
-_WARM = ("torch", "archdsl.compiler", "archdsl.weights.load")
+_WARM = ("torch", "archdsl.compiler", "archdsl.weights")
 _SET_SIGNAL = 10  # F_SETSIG of <linux/fcntl.h>
 
 
@@ -145,6 +146,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(options.threads)
+    prelude()
     Worker(inbox, outbox).work()
 
 
