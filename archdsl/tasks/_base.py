@@ -31,6 +31,9 @@ class RunError(Exception):
         super().__init__(message)
         self.kind = kind
 
+    def __reduce__(self) -> tuple[type[RunError], tuple[str, str]]:
+        return type(self), (self.kind, str(self))
+
 
 @dataclass(frozen=True, slots=True)
 class Epoch:

@@ -196,7 +196,7 @@ class Training:
     def _train(self, epoch: int, progress: Progress | None) -> float:
         """One epoch; returns the mean loss of its steps."""
         task, model = self.task, self._model
-        mixup = self._mixup()
+        mixup, parameters = self._mixup(), list(model.parameters())
         model.train()
         total, step = 0.0, epoch * self._steps
         for index, batch in enumerate(self._images.train(self.seed, epoch, task.batch)):
@@ -213,7 +213,7 @@ class Training:
                 raise RunError("nan", f"the loss is {value} in epoch {epoch + 1}, step {index + 1}")
             torch.autograd.backward(loss)
             if task.clip is not None:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), task.clip)
+                torch.nn.utils.clip_grad_norm_(parameters, task.clip)
             self._optimizer.step()
             total += value
             if progress is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from dataclasses import replace
@@ -184,3 +185,8 @@ def test_the_learning_rate_rises_and_falls(tiny: Architecture) -> None:
     assert rates[0] < rates[1] > rates[2] > rates[3]
     assert max(rates) < 0.01
     assert all(math.isfinite(row.values["train_loss"]) for row in run.curve)
+
+
+def test_errors_cross_processes_whole() -> None:
+    error = copy.copy(RunError("nan", "the loss is nan"))
+    assert (error.kind, str(error)) == ("nan", "the loss is nan")
