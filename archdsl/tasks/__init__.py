@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from pathlib import Path
 
 from archdsl.tasks._base import Epoch, Progress, Run, RunError, Task
 from archdsl.tasks.reading import read_task
@@ -17,7 +16,7 @@ from archdsl.tasks.reading import read_task
 __all__ = ["Epoch", "Progress", "Run", "RunError", "Task", "find", "names", "read_task"]
 
 GROUP = "archdsl.tasks"
-_BUILTIN = ("digits", "imagefolder", "instant")
+BUILTIN = ("digits", "imagefolder", "instant")
 
 
 @lru_cache(maxsize=1)
@@ -27,13 +26,13 @@ def _foreign() -> frozenset[str]:
 
 def names() -> frozenset[str]:
     """Names of all tasks, installed extensions included."""
-    return frozenset(n for n in _BUILTIN if (Path(__file__).parent / f"{n}.py").is_file()) | _foreign()
+    return frozenset(BUILTIN) | _foreign()
 
 
 @lru_cache(maxsize=64)
 def find(name: str) -> type[Task] | None:
     """The task of that name, or None."""
-    if name in _BUILTIN:
+    if name in BUILTIN:
         for value in vars(import_module(f"{__name__}.{name}")).values():
             if isinstance(value, type) and issubclass(value, Task) and getattr(value, "name", None) == name:
                 return value

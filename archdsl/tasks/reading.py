@@ -40,7 +40,7 @@ def read_task(task: t.Expr | str, scope: Scope | None = None) -> Task:
         DiagnosticError: E1 mistakes of a text; E404 for each thing that is wrong with the task, at its place;
             mistakes of the values themselves.
     """
-    from archdsl.tasks import find, names
+    from archdsl.tasks import BUILTIN, find, names
 
     expr = parse_expression(Source("<task>", task)) if isinstance(task, str) else task
     while isinstance(expr, t.Parens):
@@ -50,7 +50,7 @@ def read_task(task: t.Expr | str, scope: Scope | None = None) -> Task:
         raise DiagnosticError(
             Diagnostic(
                 "E404", "a task is a name with arguments", expr.span, "this names no task",
-                help=f"write one of: {', '.join(f'{n}(epochs = 20)' for n in sorted(names()))}",
+                help=f"write one of: {', '.join(f'{n}(epochs = 20)' for n in BUILTIN)}",
             )
         )  # fmt: skip
     found = find(callee.id)
@@ -58,8 +58,8 @@ def read_task(task: t.Expr | str, scope: Scope | None = None) -> Task:
         raise DiagnosticError(
             Diagnostic(
                 "E404", f"there is no task `{callee.id}`", callee.span,
-                f"expected one of: {', '.join(sorted(names()))}",
-                help=did_you_mean(callee.id, names(), "an installed package can bring more"),
+                f"expected one of: {', '.join(BUILTIN)}, or one that an installed package brings",
+                help=did_you_mean(callee.id, names(), f"write `{BUILTIN[0]}(epochs = 20)`"),
             )
         )  # fmt: skip
     arguments = expr.arguments if isinstance(expr, t.Call) else ()
