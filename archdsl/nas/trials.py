@@ -34,7 +34,7 @@ from archdsl.nas.storage import Store
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-FRUITLESS = 16
+FRUITLESS = 8
 """Draws in a row that bring nothing new, after which points are drawn evenly."""
 EVEN_DRAWS = 500
 """Even draws that bring nothing new, after which the search ends."""
