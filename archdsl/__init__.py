@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from archdsl._build import build
     from archdsl.compiler import Model, features_only
     from archdsl.graph import Architecture, check, load
+    from archdsl.nas.search import search
     from archdsl.weights import WeightsReport, load_weights, save_weights
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ _WHERE = {
     "load": "archdsl.graph",
     "load_weights": "archdsl.weights",
     "save_weights": "archdsl.weights",
+    "search": "archdsl.nas.search",
 }
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "load",
     "load_weights",
     "save_weights",
+    "search",
 ]
 
 

@@ -1,0 +1,84 @@
+"""A search from start to end: read, opened, carried out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+from archdsl.nas import executors
+from archdsl.nas.board import Resources
+from archdsl.nas.plan import SearchPlan
+from archdsl.nas.read import read_search
+from archdsl.nas.storage import MEMORY
+from archdsl.nas.study import Study
+from archdsl.nas.watch import Watcher
+
+FOLDER = "runs"
+
+
+def search(
+    source: str | Path | SearchPlan,
+    *,
+    out: str | Path | None = None,
+    executor: str = "local",
+    workers: int | None = None,
+    threads: int = 1,
+    gpus: float = 0.0,
+    address: str | None = None,
+    storage: str | None = None,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Study:
+    """Carries out a search; what it found is in `.results()` of the study that is returned.
+
+    Args:
+        source: path of a `.search` file, name of a shipped search, or a plan that was read.
+        out: folder of the study, `runs/NAME` by default.
+        executor: `local` for processes on this machine, `ray` for Ray Tune.
+        workers: jobs at a time; by default as many as there are cores for their threads, one with GPUs.
+        threads: of one job.
+        gpus: of one job, a fraction where several share one.
+        address: of a Ray cluster; by default one is started here.
+        storage: None for SQLite in the folder, `memory`, or the URL of a database.
+        resume: go on with the study in the folder.
+        watcher: is told what happens.
+        settings: text that replaces a setting or adds one, `{"budget": "trials(4)"}`.
+
+    Raises:
+        DiagnosticError: with everything that is wrong with the search, or the reason why its study, storage
+            or executor can't be used. What is recorded by then stays, as it does when it is interrupted.
+    """
+    plan = source if isinstance(source, SearchPlan) else read_search(source, settings)
+    resources = Resources(workers or default_workers(threads, gpus), threads, gpus, address)
+    with ExitStack() as stack:
+        if out is None and storage == MEMORY:
+            folder = Path(mkdtemp(prefix="archdsl-"))
+            stack.callback(rmtree, folder, ignore_errors=True)
+        else:
+            folder = Path(out) if out is not None else Path(FOLDER) / plan.name
+        runner = executors.find(executor)
+        stack.callback(runner.close)
+        runner.prepare(resources, folder)
+        study = stack.enter_context(
+            Study.open(
+                plan,
+                folder,
+                storage=storage,
+                resume=resume,
+                workers=resources.workers,
+                watcher=watcher,
+                executor=executor,
+            )
+        )
+        runner.run(study, resources, study.folder)
+    return study
+
+
+def default_workers(threads: int, gpus: float) -> int:
+    """Jobs at a time where nobody says how many."""
+    return 1 if gpus else max(1, len(os.sched_getaffinity(0)) // threads)
