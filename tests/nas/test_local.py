@@ -218,6 +218,14 @@ def test_workers_that_can_not_start_are_told_of(tmp_path: Path, monkeypatch: pyt
     assert "no such luck" in diagnostic.notes[-1]
 
 
+@pytest.mark.slow
+def test_a_gpu_that_is_not_there_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(DiagnosticError) as caught:
+        LocalExecutor().run(Board([job(tmp_path, 0, "slow")]), Resources(1, gpus=1.0), tmp_path)
+    assert "finds no GPU" in caught.value.diagnostics[0].notes[-1]
+
+
 def test_executors_have_names() -> None:
     assert isinstance(executors.find("local"), LocalExecutor)
     with pytest.raises(DiagnosticError) as caught:

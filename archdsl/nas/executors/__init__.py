@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from archdsl.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from archdsl.nas.board import Executor
 
@@ -22,8 +20,9 @@ def find(name: str) -> Executor:
 
             return LocalExecutor()
         case "ray":
-            ray: type[Executor] = import_module("archdsl.nas.executors.ray").RayExecutor
-            return ray()
+            from archdsl.nas.executors.ray import RayExecutor
+
+            return RayExecutor()
     raise DiagnosticError(
         Diagnostic(
             "E414",

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from archdsl.diagnostics import Diagnostic, DiagnosticError
 from archdsl.nas.board import Board, Pause, Resources
 from archdsl.nas.executors import messages as m
 from archdsl.nas.executors.process import WorkerProcess
@@ -20,8 +19,6 @@ POLL = 0.5
 """Seconds between two looks at whether workers live, where nothing is heard."""
 GRACE = 2.0
 """Seconds beyond a job's time limit, and a tenth of it, in which it should notice that itself."""
-LAST_LINES = 8
-"""Of a worker's log, in messages."""
 MAX_STARTS = 2
 """So many workers in a row may end before they are ready."""
 MAX_KILLED_STARTS = 10
@@ -33,6 +30,7 @@ class _Seat:
     """A place for a worker, and what it is at.
 
     Args:
+        number: from 0.
         worker: sits there.
         begun: whether it has said that it is ready, ever.
         idle: whether it waits for a job.
@@ -41,6 +39,7 @@ class _Seat:
         since: when the job was sent or reported last.
     """
 
+    number: int
     worker: WorkerProcess
     begun: bool = False
     idle: bool = False
@@ -65,7 +64,7 @@ class LocalExecutor:
         `close` ends them where `run` is not reached. Nothing is written to the folder.
         """
         while len(self._prepared) < resources.workers:
-            self._prepared.append(WorkerProcess(resources.threads))
+            self._prepared.append(WorkerProcess(resources, len(self._prepared)))
 
     def close(self) -> None:
         """Ends the workers that wait for `run`."""
@@ -79,7 +78,7 @@ class LocalExecutor:
             DiagnosticError: E414 where workers end before they are ready.
         """
         self.prepare(resources, folder)
-        session = _Session(board, resources, [_Seat(w) for w in self._prepared])
+        session = _Session(board, resources, [_Seat(n, w) for n, w in enumerate(self._prepared)])
         self._prepared = []
         try:
             session.run()
@@ -187,7 +186,7 @@ class _Session:
         elif not seat.begun:
             self._failed_starts += 1
             if self._failed_starts >= (MAX_KILLED_STARTS if seat.worker.killed() else MAX_STARTS):
-                raise _cannot_start(seat.worker)
+                raise seat.worker.cannot_start()
         self._replace(seat)
 
     def _too_slow(self, seat: _Seat) -> None:
@@ -203,7 +202,7 @@ class _Session:
         self._selector.unregister(seat.worker)
         seat.worker.close()
         seat.job, seat.begun, seat.idle = None, False, False
-        seat.worker = WorkerProcess(self._resources.threads)
+        seat.worker = WorkerProcess(self._resources, seat.number)
         self._selector.register(seat.worker, selectors.EVENT_READ, seat)
 
     def _left(self, seat: _Seat) -> float:
@@ -224,16 +223,3 @@ def end(workers: Iterable[WorkerProcess]) -> None:
         worker.kill()
     for worker in workers:
         worker.close()
-
-
-def _cannot_start(worker: WorkerProcess) -> DiagnosticError:
-    lines = [line for line in worker.log().splitlines() if line.strip()]
-    return DiagnosticError(
-        Diagnostic(
-            "E414",
-            "the local executor cannot start its workers",
-            label=worker.end_text(),
-            notes=tuple(lines[-LAST_LINES:]),
-            help="`python -m archdsl.nas.executors.worker` needs the packages that archdsl needs",
-        )
-    )

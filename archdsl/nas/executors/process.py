@@ -9,10 +9,14 @@ import subprocess
 import sys
 import tempfile
 
+from archdsl.diagnostics import Diagnostic, DiagnosticError
+from archdsl.nas.board import Resources
 from archdsl.nas.executors import messages as m
 
 _MODULE = "archdsl.nas.executors.worker"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+LAST_LINES = 8
+"""Of a worker's log, in messages."""
 PATIENCE = 1.0
 """Seconds that a worker has to end after it has closed its pipe."""
 
@@ -23,25 +27,38 @@ class WorkerProcess:
     It ends with this process, however that ends.
 
     Args:
-        threads: that a job may use.
+        resources: what a job may use. Without GPUs they are hidden from it.
+        seat: which of the workers it is, from 0; decides on the GPU.
+
+    Raises:
+        DiagnosticError: E414 where the system starts no process.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, resources: Resources, seat: int) -> None:
         path = os.pathsep.join(dict.fromkeys(p or os.getcwd() for p in sys.path))
-        environment = {**os.environ, "PYTHONPATH": path, **dict.fromkeys(_THREADS, str(threads))}
+        threads, gpus = str(resources.threads), str(resources.gpus)
+        environment = {**os.environ, "PYTHONPATH": path, **dict.fromkeys(_THREADS, threads)}
+        if not resources.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+        options = ["--threads", threads, "--gpus", gpus, "--seat", str(seat)]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         life, self._life = os.pipe()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", _MODULE, "--threads", str(threads), "--life", str(life)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=environment,
-            bufsize=0,
-            start_new_session=True,
-            pass_fds=(life,),
-        )
-        os.close(life)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", _MODULE, *options, "--life", str(life)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env=environment,
+                bufsize=0,
+                start_new_session=True,
+                pass_fds=(life,),
+            )
+        except OSError as error:
+            os.close(self._life)
+            raise cannot_start(error.strerror or str(error), "") from None
+        finally:
+            os.close(life)
         assert self._process.stdout is not None
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._out, False)
@@ -107,10 +124,10 @@ class WorkerProcess:
         more = "; the system does so when memory runs out" if self.killed() else ""
         return f"its process was ended by {signal.Signals(-code).name}{more}"
 
-    def log(self) -> str:
-        """What it printed outside of jobs."""
+    def cannot_start(self) -> DiagnosticError:
+        """E414, with how it ended and what it printed outside of jobs."""
         self._log.seek(0)
-        return self._log.read().decode("utf-8", "replace")
+        return cannot_start(self.end_text(), self._log.read().decode("utf-8", "replace"))
 
     def kill(self) -> None:
         """Ends it at once, with everything it has started; `close` waits for it."""
@@ -129,3 +146,17 @@ class WorkerProcess:
         for pipe in (self._process.stdin, self._process.stdout, self._log):
             if pipe is not None:
                 pipe.close()
+
+
+def cannot_start(reason: str, log: str) -> DiagnosticError:
+    """E414, with the last lines of a log."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    return DiagnosticError(
+        Diagnostic(
+            "E414",
+            "the local executor cannot start its workers",
+            label=reason,
+            notes=tuple(lines[-LAST_LINES:]),
+            help=f"`python -m {_MODULE} --help` says more where Python or a package is broken",
+        )
+    )

@@ -131,6 +131,8 @@ def main() -> None:
     """Reads its options, imports what jobs need and begins."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--gpus", type=float, default=0.0)
+    parser.add_argument("--seat", type=int, default=0)
     parser.add_argument("--life", type=int, required=True)
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -146,6 +148,10 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(options.threads)
+    if options.gpus:
+        if not torch.cuda.is_available():
+            sys.exit(f"PyTorch finds no GPU, and a job is to have {options.gpus:g}")
+        torch.cuda.set_device(int(options.seat * options.gpus) % torch.cuda.device_count())
     prelude()
     Worker(inbox, outbox).work()
 
