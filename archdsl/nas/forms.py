@@ -64,7 +64,8 @@ def rebuilt(expr: t.Expr, parts: Sequence[t.Expr]) -> t.Expr:
         case t.Parens():
             return replace(expr, inner=parts[0])
         case t.Pipeline():
-            return replace(expr, parts=tuple(parts))
+            inside = (p.parts if isinstance(p, t.Pipeline) else (p,) for p in parts)
+            return replace(expr, parts=tuple(part for those in inside for part in those))
     raise TypeError(f"nothing inside {type(expr).__name__} can be replaced")
 
 
