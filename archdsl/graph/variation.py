@@ -20,12 +20,13 @@ from archdsl.graph.elaboration.frames import constant
 from archdsl.graph.elaboration.names import at_file_level, callee_of
 from archdsl.graph.elaboration.report import Report, SpecError, mistake
 from archdsl.graph.elaboration.scopes import Body, Cell, Scope, Value
-from archdsl.graph.elaboration.static import check_values
+from archdsl.graph.elaboration.static import check_values, names_in
 from archdsl.graph.elaboration.variants import Given, Plan, given_by, plan_of
 from archdsl.graph.node import Node
 from archdsl.lang import to_text
 from archdsl.lang import tree as t
 
+_BLOCKS = "blocks"
 KEPT = 20_000
 """Top nodes that are remembered."""
 
@@ -151,6 +152,7 @@ class Base:
     sight: Sight
     _taken: Taken = field(default_factory=Taken)
     _shared: _Shared = field(default_factory=_Shared)
+    _blocks_named: bool = False
 
     @classmethod
     def of(cls, call: t.Expr, sight: Sight, fixed: Mapping[str, Fraction]) -> Base:
@@ -173,7 +175,9 @@ class Base:
             Given(t.Path(span, (t.PathStep(span, name),)), t.Number(span, value, ""), sight.unit)
             for name, value in fixed.items()
         ]
-        return cls(Plan(plan.name, plan.arch, plan.unit, (*plan.given, *given), plan.span), sight)
+        base = cls(Plan(plan.name, plan.arch, plan.unit, (*plan.given, *given), plan.span), sight)
+        base._blocks_named = _BLOCKS in names_in(plan.arch)
+        return base
 
     def written(self) -> Iterator[Change]:
         """The values that the call itself gives."""
@@ -211,17 +215,23 @@ class Base:
         )
 
     def _keys(self, changes: Sequence[Change]) -> dict[str, object]:
-        """What tells the places of this variation from those of others; see `Plan.keys`."""
+        """What tells the places of this variation from those of others; see `Plan.keys`.
+
+        Values of `blocks` are left out, because blocks are told apart by their own texts, unless a text
+        looks at them by that name.
+        """
         above: list[str] = []
         inside: dict[str, list[str]] = {s.name: [] for s in self.plan.arch.body if isinstance(s, t.StageDef)}
-        for path, expr in changes:
-            text = f"{path} = {to_text(expr)}"
-            own = inside.get(path.steps[0].name) if len(path.steps) > 1 else above
-            if len(path.steps) > 1 and path.steps[1].name == "blocks":
-                continue  # texts there don't see it, and blocks are told apart by their own texts
-            (above if own is None else own).append(text)
-        first = tuple(above)
-        return {"": first, **{name: (name, first, tuple(texts)) for name, texts in inside.items()}}
+        texts = [to_text(expr) for _, expr in changes]
+        looked_at = self._blocks_named or any(_BLOCKS in text for text in texts)
+        for (path, _), text in zip(changes, texts, strict=True):
+            first, *rest = path.steps
+            if rest and rest[0].name == _BLOCKS and not looked_at:
+                continue
+            own = inside.get(first.name, above) if rest else above
+            own.append(f"{path} = {text}")
+        arch = tuple(above)
+        return {"": arch, **{name: (name, arch, tuple(texts)) for name, texts in inside.items()}}
 
     def untaken(self) -> tuple[Diagnostic, ...]:
         """Settings put there by the call or by changes that nobody took in any architecture built so far."""

@@ -62,7 +62,7 @@ class VariedCandidates:
             return Refusal(point, changes, _reason(error.diagnostics[0]), 1.0)
 
     def with_changes(self, changes: Mapping[str, str]) -> Candidate:
-        """A variant of the base, whatever `require` says.
+        """A variant of the base, whatever `require` says. Settings that nothing there takes change nothing.
 
         Args:
             changes: paths with text of the language, `train.FIELD` too.

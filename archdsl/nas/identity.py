@@ -11,6 +11,7 @@ from archdsl.graph.digest import training_digest
 from archdsl.graph.variation import Sight
 from archdsl.lang import to_text
 from archdsl.lang import tree as t
+from archdsl.nas.forms import plain
 from archdsl.nas.plan import Halving, Objective, Sampler
 from archdsl.tasks import Task
 
@@ -35,10 +36,10 @@ def identity(
     varied = (v for line in search.body if isinstance(line, t.Vary) for v in line.variations)
     form = [
         training_digest(base),
-        to_text(arch),
+        to_text(plain(arch)),
         sight.definitions(),
-        [[str(v.path), to_text(v.domain)] for v in varied],
-        [to_text(line.condition) for line in search.body if isinstance(line, t.Require)],
+        [[str(v.path), to_text(plain(v.domain))] for v in varied],
+        [to_text(plain(line.condition)) for line in search.body if isinstance(line, t.Require)],
         task.text(),
         [[o.direction, o.text] for o in objectives],
         [sampler.name, sampler.seed, sampler.population],

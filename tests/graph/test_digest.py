@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import archdsl
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture
+from archdsl.graph.digest import training_digest
 from archdsl.graph.node import Node, make_node
 from archdsl.ops.chain import Chain
 from archdsl.ops.linear import Linear
@@ -213,3 +214,29 @@ def test_the_same_in_every_process() -> None:
         for seed in ("1", "77")
     }
     assert found == {BASE.digest()}
+
+
+def test_the_digest_of_training_sees_what_only_training_sees() -> None:
+    def digest(**overrides: object) -> str:
+        return training_digest(archdsl.load("tiny", overrides=overrides))
+
+    base = digest()
+    others = [
+        digest(drop_path=0.1),
+        digest(layer_scale=1e-5),
+        digest(layer_scale=1e-4),
+        digest(init="vim"),
+        digest(image=32),
+        digest(dim=24),
+    ]
+    assert len({base, *others}) == 7
+    assert digest(drop_path=0, init="trunc_normal(0.02)", image="[16, 16]") == base
+    assert digest(**{"s1.blocks": "gated_conv + 1 x gated_conv"}) == base
+    assert digest(drop_path=0.1) == digest(**{"s1.drop_path": 0.1, "s2.drop_path": 0.1})
+
+
+def test_the_digest_of_training_is_that_of_the_canonical_source(tmp_path: Path) -> None:
+    for name in ("tiny", "tiny_stages", "hybrid"):
+        architecture = archdsl.load(name, overrides={"drop_path": 0.1, "layer_scale": 1e-5})
+        (tmp_path / "canonical.arch").write_text(architecture.to_source())
+        assert training_digest(archdsl.load(tmp_path / "canonical.arch")) == training_digest(architecture)
