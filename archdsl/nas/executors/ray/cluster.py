@@ -16,6 +16,7 @@ import ray
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError
 from archdsl.nas.board import Resources
+from archdsl.nas.executors.ray.sweeper import swept
 
 OBJECT_STORE = 80 * 2**20
 """Bytes for objects that trials share, of which there are none."""
@@ -41,9 +42,11 @@ def connected(resources: Resources) -> Iterator[None]:
         try:
             if resources.address is None:
                 session = _start(resources)
+                with swept():
+                    yield
             else:
                 _join(resources.address)
-            yield
+                yield
         finally:
             ray.shutdown()
         if session is not None:

@@ -24,6 +24,11 @@ SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
 }
+OWN = {
+    "RAY_enable_worker_prestart": "0",  # Ray Tune's actors have an environment of their own: it starts others
+    "RAY_prestart_worker_first_driver": "0",
+}
+"""For a cluster that is started here."""
 
 
 @contextmanager
@@ -31,7 +36,7 @@ def told(resources: Resources) -> Iterator[None]:
     """Sets the variables for the block. Import Ray inside."""
     settings = SETTINGS | {"TUNE_MAX_PENDING_TRIALS_PG": str(resources.workers)}
     if resources.address is None and not _runs():
-        settings |= _token()
+        settings |= OWN | _token()
     before = {name: os.environ.get(name) for name in (*settings, "RAY_AUTH_MODE")}  # Ray sets that itself
     os.environ.update(settings)
     try:

@@ -1,0 +1,65 @@
+"""Ends what a killed driver leaves of its Ray: two of its daemons would wait a minute for the others.
+
+The driver starts this file as a program of its own, with the processes that it has started so far, and holds
+a pipe to it, which closes when the driver is gone, whatever has become of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+@contextmanager
+def swept() -> Iterator[None]:
+    """Lets the processes below this one end with it, if it is killed inside the block. Linux only."""
+    if not _PROC.is_dir():
+        yield
+        return
+    found = [f"{pid}:{began}" for pid, began in _below(os.getpid())]
+    sweeper = subprocess.Popen(
+        [sys.executable, "-I", "-S", __file__, *found], stdin=subprocess.PIPE, start_new_session=True, cwd="/"
+    )
+    try:
+        yield
+    finally:
+        sweeper.kill()
+        sweeper.communicate()
+
+
+def _below(root: int) -> list[tuple[int, str]]:
+    """Processes that descend from one: their numbers and when they began."""
+    parents: dict[int, tuple[int, str]] = {}
+    for folder in _PROC.glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            parents[int(folder.name)] = _stat(int(folder.name))
+    found = {root}
+    while more := {pid for pid, (parent, _) in parents.items() if parent in found and pid not in found}:
+        found |= more
+    return [(pid, parents[pid][1]) for pid in found - {root} if pid in parents]
+
+
+def _stat(pid: int) -> tuple[int, str]:
+    """The parent of a process and when it began."""
+    fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[1]), fields[19]
+
+
+def _sweep(processes: list[str]) -> None:
+    sys.stdin.read()
+    for process in processes:
+        pid, _, began = process.partition(":")
+        with suppress(OSError, IndexError):
+            if _stat(int(pid))[1] == began:
+                os.kill(int(pid), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    _sweep(sys.argv[1:])
