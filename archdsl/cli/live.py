@@ -1,0 +1,228 @@
+"""A search as it goes: a table that changes on a terminal, a line for each event elsewhere."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from archdsl.cli.front import changes_text, counts_text, trial_table, value_text
+from archdsl.nas.jobs import Job
+from archdsl.nas.plan import SearchPlan
+from archdsl.nas.results import ClaimResult, Results, State, Trial
+
+BEST = 5
+"""Trials that the live table lists."""
+LINES = 3
+"""Of what was said, the last that stay in sight."""
+
+
+class Quiet:
+    """Says nothing; keeps the results."""
+
+    def __init__(self) -> None:
+        self.results: Results | None = None
+
+    def began(self, plan: SearchPlan, known: Results) -> None:
+        """See `Watcher`."""
+
+    def started(self, job: Job) -> None:
+        """See `Watcher`."""
+
+    def progressed(self, job_id: str, epoch: float) -> None:
+        """See `Watcher`."""
+
+    def changed(self, trial: Trial) -> None:
+        """See `Watcher`."""
+
+    def claimed(self, claim: ClaimResult) -> None:
+        """See `Watcher`."""
+
+    def said(self, text: str) -> None:
+        """See `Watcher`."""
+
+    def ended(self, results: Results) -> None:
+        """See `Watcher`."""
+        self.results = results
+
+
+class Lines(Quiet):
+    """A line for every event, without control codes."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._names: list[str] = []
+
+    def began(self, plan: SearchPlan, known: Results) -> None:
+        self._names = [o.text for o in plan.objectives]
+        self._print(_head(plan))
+        if known.trials:
+            self._print(f"goes on: {counts_text(known.trials)}")
+
+    def changed(self, trial: Trial) -> None:
+        found = ", ".join(f"{n} {value_text(n, trial.values[n])}" for n in self._names if n in trial.values)
+        reason = f" ({trial.reason})" if trial.reason else ""
+        at = f" after {trial.epochs} epochs" if trial.epochs else ""
+        what = f"{trial.state.value}{at}{reason}"
+        line = f"trial {trial.number} {what}: {found or '-'}; {changes_text(trial.changes)}"
+        self._print(line)
+
+    def claimed(self, claim: ClaimResult) -> None:
+        self._print(f"claim {claim.verdict.value}: {claim.plan.finding}")
+
+    def said(self, text: str) -> None:
+        self._print(text)
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A job that is out."""
+
+    epochs: int
+    epoch: float = 0.0
+
+
+@dataclass(slots=True)
+class _Sight:
+    """What the table shows."""
+
+    plan: SearchPlan
+    since: float
+    trials: dict[int, Trial] = field(default_factory=dict)
+    running: dict[str, _Running] = field(default_factory=dict)
+    claims: list[ClaimResult] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    known: float = 0.0  # share of the budget used before this driver
+
+
+class LiveTable(Quiet):
+    """Head, budget, running jobs, the best so far, claims. To be used as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._sight: _Sight | None = None
+        self._live = Live(
+            console=console, get_renderable=self._draw, refresh_per_second=4, transient=True
+        )  # fmt: skip
+
+    def __enter__(self) -> LiveTable:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def began(self, plan: SearchPlan, known: Results) -> None:
+        self._sight = _Sight(plan, time.monotonic(), {t.number: t for t in known.trials})
+        self._sight.known = self._used(self._sight)
+
+    def started(self, job: Job) -> None:
+        if self._sight:
+            self._sight.running[job.id] = _Running(job.rungs[-1])
+
+    def progressed(self, job_id: str, epoch: float) -> None:
+        if self._sight and job_id in self._sight.running:
+            self._sight.running[job_id].epoch = epoch
+
+    def changed(self, trial: Trial) -> None:
+        if self._sight is None:
+            return
+        self._sight.trials[trial.number] = trial
+        if trial.state is not State.RUNNING:
+            self._sight.running.pop(f"trial-{trial.number}", None)
+
+    def claimed(self, claim: ClaimResult) -> None:
+        if self._sight:
+            self._sight.claims.append(claim)
+            self._forget_finished()
+
+    def said(self, text: str) -> None:
+        if self._sight:
+            self._sight.lines = [*self._sight.lines, text][-LINES:]
+
+    def _forget_finished(self) -> None:
+        """Jobs of claims end with their last epoch; nobody says so."""
+        sight = self._sight
+        if sight:
+            sight.running = {k: r for k, r in sight.running.items() if r.epoch < r.epochs}
+
+    def _used(self, sight: _Sight) -> float:
+        """The share of the budget that is used up, 0 to 1."""
+        budget, plan = sight.plan.budget, sight.plan
+        ended = [t for t in sight.trials.values() if t.state not in (State.REFUSED, State.RUNNING)]
+        epochs = sum(t.epochs for t in sight.trials.values()) * len(plan.seeds)
+        epochs_running = sum(
+            r.epoch / r.epochs for name, r in sight.running.items() if name.startswith("trial-")
+        )
+        shares = [0.0]
+        if budget.trials:
+            shares.append((len(ended) + epochs_running) / budget.trials)
+        if budget.epochs:
+            shares.append(epochs / budget.epochs)
+        if budget.seconds:
+            shares.append((time.monotonic() - sight.since) / budget.seconds)
+        return min(1.0, max(shares))
+
+    def _draw(self) -> RenderableType:
+        sight = self._sight
+        if sight is None:
+            return Text("starting ...", style="dim")
+        spent = time.monotonic() - sight.since
+        share = self._used(sight)
+        left = ""
+        if 0 < sight.known < share or sight.known < share < 1:
+            left = f"about {_clock(spent * (1 - share) / (share - sight.known))} left"
+        budget = Table.grid(padding=(0, 2))
+        budget.add_row(
+            ProgressBar(1.0, share, width=32), f"{share:4.0%}", _clock(spent), left,
+            counts_text(sight.trials.values()),
+        )  # fmt: skip
+        parts: list[RenderableType] = [Text(_head(sight.plan), style="bold"), budget]
+        if sight.running:
+            running = Table.grid(padding=(0, 2))
+            for name, job in sorted(sight.running.items()):
+                bar = ProgressBar(job.epochs, min(job.epoch, job.epochs), width=24)
+                running.add_row(Text(name, style="cyan"), bar, f"{job.epoch:.1f} of {job.epochs} epochs")
+            parts.append(running)
+        best = self._best(sight)
+        if best:
+            parts.append(trial_table("best so far", best, sight.plan.objectives))
+        parts += [Text(f"{c.verdict.value}: {c.plan.finding}") for c in sight.claims]
+        parts += [Text(line, style="dim") for line in sight.lines]
+        return Group(*parts)
+
+    def _best(self, sight: _Sight) -> list[Trial]:
+        first = sight.plan.objectives[0]
+        complete = [
+            t for t in sight.trials.values() if t.state is State.COMPLETE and first.text in t.values
+        ]  # fmt: skip
+        complete.sort(key=lambda t: t.values[first.text], reverse=first.maximize)
+        return complete[:BEST]
+
+
+def _head(plan: SearchPlan) -> str:
+    goals = ", ".join(f"{o.direction} {o.text}" for o in plan.objectives)
+    budget = plan.budget
+    parts = [
+        f"{budget.trials} trials" if budget.trials else "",
+        f"{budget.epochs} epochs" if budget.epochs else "",
+        _clock(budget.seconds) if budget.seconds else "",
+    ]
+    allowed = " or ".join(p for p in parts if p)
+    told = [f"{plan.name}: {goals}", plan.task.text(), plan.sampler.name, allowed]
+    return "; ".join(t for t in told if t)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,130 @@
+"""`archdsl search`: a search from its file to its report."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archdsl.cli.messages import mistake, report
+from archdsl.cli.specs import parse_overrides
+
+if TYPE_CHECKING:
+    from archdsl.nas.results import Results
+
+INTERRUPTED = 130
+
+
+def search(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A .search file, or the name of a shipped one (tiny_cpu).")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the study; runs/NAME if left out.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the study in the folder; begin one if there is none.")
+    ] = False,
+    executor: Annotated[
+        str, typer.Option("--executor", metavar="NAME", help="Who trains: local processes, or ray.")
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=10_000,
+            help="Trials at a time; as many as this machine has cores for if left out.",
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", metavar="N", min=1, max=1024, help="Of a trial.")] = 1,
+    gpus: Annotated[
+        float,
+        typer.Option(
+            "--gpus", metavar="F", min=0, max=64, help="Of a trial, for ray: 0.5 lets two share one."
+        ),
+    ] = 0.0,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="ADDRESS", help="Of a Ray cluster: auto, or host:port."),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", metavar="DIR", help="Where Ray Tune keeps its results (~/ray_results)."),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage", metavar="URL", help="Database of the study; SQLite in its folder if left out."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=TEXT", help="Replace a setting: --set 'budget=trials(8)'."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the outcome only.")] = False,
+) -> None:
+    """Run a search: propose, train, stop early, record; then its claims and the test of the winner.
+
+    Everything lies in the study's folder: the database, checkpoints, trials.csv, report.html and the winner as
+    a spec. What is interrupted goes on with --resume.
+    """  # fmt: skip
+    from archdsl.cli.live import Lines, LiveTable, Quiet
+    from archdsl.cli.tables import console
+    from archdsl.nas.read import read_search
+    from archdsl.nas.search import RUNS
+    from archdsl.nas.search import search as run
+
+    if executor != "ray":
+        for option, given in (("--address", address), ("--results", results), ("--gpus", gpus or None)):
+            if given is not None:
+                raise mistake("E510", f"`{option}` is for Ray", help="add --executor ray, or leave it out")
+    replaced = {name: str(text) for name, text in parse_overrides(settings or ()).items()}
+    plan = read_search(file, replaced)
+    report(plan.warnings)
+    folder = out if out is not None else RUNS / plan.name
+    screen = console()
+    with ExitStack() as stack:
+        watcher: Quiet
+        if quiet:
+            watcher = Quiet()
+        elif screen.is_terminal:
+            watcher = stack.enter_context(LiveTable(screen))
+        else:
+            watcher = Lines(screen)
+        try:
+            run(
+                plan, out=folder, executor=executor, workers=workers, threads=threads, gpus=gpus,
+                address=address, results=results, storage=storage, resume=resume, watcher=watcher,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            stack.close()
+            if watcher.results is not None:
+                _outcome(watcher.results, folder)
+            typer.echo(f"interrupted; go on: archdsl search {file} --out {folder} --resume", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+    if watcher.results is not None:
+        _outcome(watcher.results, folder)
+
+
+def _outcome(results: Results, folder: Path) -> None:
+    """Writes the files and prints what was found."""
+    from archdsl.cli.front import claims_table, counts_text, front_table, winner_text
+    from archdsl.cli.tables import console
+    from archdsl.nas.report import write_report
+
+    page = write_report(folder, results)
+    screen = console()
+    if results.front:
+        screen.print(front_table(results))
+    if results.claims:
+        screen.print(claims_table(results.claims))
+    if results.trials:
+        typer.echo(f"{counts_text(results.trials)}; {results.conditions.get('seconds', '?')} s")
+        typer.echo(winner_text(results))
+    typer.echo(f"report: {page}")
+    if results.winner is not None:
+        typer.echo(f"build the winner: archdsl build {folder / 'winner.arch'}")
