@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from pathlib import Path
 
+import typer
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
+from archdsl.cli.tables import console
 from archdsl.nas.plan import Objective
+from archdsl.nas.report.words import changes_text, value_text
 from archdsl.nas.results import ClaimResult, Results, State, Trial, Verdict
 
 SHOWN = 12
 """Rows of a front, at most."""
-_SECONDS = ("latency",)
 _COLOURS = {Verdict.SUPPORTED: "green", Verdict.CONTRADICTED: "red", Verdict.UNDECIDED: "yellow"}
-
-
-def value_text(metric: str, value: float) -> str:
-    """A value as people read it: scores with four digits, counts with commas, times in milliseconds."""
-    name = metric.partition("(")[0]
-    if name in _SECONDS:
-        return f"{value * 1e3:,.2f} ms"
-    if name == "throughput":
-        return f"{value:,.0f} /s"
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
-
-
-def changes_text(changes: Mapping[str, str]) -> str:
-    """`s3.blocks = scan + attn, dim = 32`."""
-    return ", ".join(f"{path} = {text}" for path, text in changes.items()) or "nothing changed"
 
 
 def trial_table(title: str, trials: Iterable[Trial], objectives: Iterable[Objective]) -> Table:
@@ -45,7 +34,7 @@ def trial_table(title: str, trials: Iterable[Trial], objectives: Iterable[Object
         cells = [value_text(n, trial.values[n]) if n in trial.values else "-" for n in names]
         if "params" not in names:
             cells.append(f"{trial.params:,}")
-        table.add_row(str(trial.number), *cells, changes_text(trial.changes))
+        table.add_row(str(trial.number), *cells, escape(changes_text(trial)))
     return table
 
 
@@ -80,12 +69,12 @@ def claims_table(claims: Iterable[ClaimResult]) -> Table:
         table.add_column(heading, justify="left" if justify == "left" else "right", overflow="fold")
     for claim in claims:
         colour = _COLOURS[claim.verdict]
-        table.add_row(claim.plan.finding, f"[{colour}]{claim.verdict.value}[/{colour}]", "", "", "")
+        table.add_row(escape(claim.plan.finding), f"[{colour}]{claim.verdict.value}[/{colour}]", "", "", "")
         for c in claim.comparisons:
             known = not c.reason
             table.add_row(
-                f"  {c.text}",
-                "" if known else c.reason,
+                f"  {escape(c.text)}",
+                "" if known else escape(c.reason),
                 f"{c.mean:+.4f}" if known else "",
                 f"{c.low:+.4f} .. {c.high:+.4f}" if known else "",
                 f"{c.detectable:.4f}",
@@ -99,6 +88,29 @@ def counts_text(trials: Iterable[Trial]) -> str:
     for trial in trials:
         seen[trial.state] = seen.get(trial.state, 0) + 1
     return ", ".join(f"{seen[s]} {s.value}" for s in State if s in seen) or "no trials yet"
+
+
+def outcome(results: Results, folder: Path, page: Path | None = None) -> None:
+    """Writes the files of a study and prints what was found.
+
+    Args:
+        folder: of the study.
+        page: another place for the page.
+    """
+    from archdsl.nas.report import write_report
+
+    written = write_report(folder, results, page)
+    screen = console()
+    if results.front:
+        screen.print(front_table(results))
+    if results.claims:
+        screen.print(claims_table(results.claims))
+    if results.trials:
+        typer.echo(f"{counts_text(results.trials)}; {results.conditions.get('seconds', '?')} s")
+        typer.echo(winner_text(results))
+    typer.echo(f"report: {written}")
+    if results.winner is not None:
+        typer.echo(f"build the winner: archdsl build {folder / 'winner.arch'}")
 
 
 def _trained(results: Results) -> int:

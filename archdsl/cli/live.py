@@ -11,9 +11,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from archdsl.cli.front import changes_text, counts_text, trial_table, value_text
+from archdsl.cli.front import counts_text, trial_table
+from archdsl.cli.messages import counted
 from archdsl.nas.jobs import Job
 from archdsl.nas.plan import SearchPlan
+from archdsl.nas.report.words import changes_text, value_text
 from archdsl.nas.results import ClaimResult, Results, State, Trial
 
 BEST = 5
@@ -68,9 +70,9 @@ class Lines(Quiet):
     def changed(self, trial: Trial) -> None:
         found = ", ".join(f"{n} {value_text(n, trial.values[n])}" for n in self._names if n in trial.values)
         reason = f" ({trial.reason})" if trial.reason else ""
-        at = f" after {trial.epochs} epochs" if trial.epochs else ""
+        at = f" after {counted(trial.epochs, 'epoch')}" if trial.epochs else ""
         what = f"{trial.state.value}{at}{reason}"
-        line = f"trial {trial.number} {what}: {found or '-'}; {changes_text(trial.changes)}"
+        line = f"trial {trial.number} {what}: {found or '-'}; {changes_text(trial)}"
         self._print(line)
 
     def claimed(self, claim: ClaimResult) -> None:

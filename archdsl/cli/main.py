@@ -16,7 +16,19 @@ from archdsl import __version__
 from archdsl.cli.messages import mistake, report, usage_mistake
 from archdsl.diagnostics import DiagnosticError, did_you_mean
 
-COMMANDS = ("build", "check", "fmt", "show", "cost", "explain", "train", "run-once", "search", "bench")
+COMMANDS = (
+    "build",
+    "check",
+    "fmt",
+    "show",
+    "cost",
+    "explain",
+    "train",
+    "run-once",
+    "search",
+    "report",
+    "bench",
+)
 """Every command is the function of that name, or the group `app`, in the file of that name."""
 
 INTERRUPTED = 130

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from archdsl.cli.messages import mistake, report
 from archdsl.cli.specs import parse_overrides
-
-if TYPE_CHECKING:
-    from archdsl.nas.results import Results
 
 INTERRUPTED = 130
 
@@ -57,9 +54,7 @@ def search(
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(
-            "--storage", metavar="URL", help="Database of the study; SQLite in its folder if left out."
-        ),
+        typer.Option("--storage", metavar="URL", help="Database of the study; SQLite in its folder without."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -69,13 +64,14 @@ def search(
 ) -> None:
     """Run a search: propose, train, stop early, record; then its claims and the test of the winner.
 
-    Everything lies in the study's folder: the database, checkpoints, trials.csv, report.html and the winner as
-    a spec. What is interrupted goes on with --resume.
+    Everything lies in the study's folder: the database, checkpoints, trials.csv, report.html and the winner
+    as a spec. What is interrupted goes on with --resume.
     """  # fmt: skip
+    from archdsl.cli.front import outcome
     from archdsl.cli.live import Lines, LiveTable, Quiet
     from archdsl.cli.tables import console
     from archdsl.nas.read import read_search
-    from archdsl.nas.search import RUNS
+    from archdsl.nas.search import FOLDER
     from archdsl.nas.search import search as run
 
     if executor != "ray":
@@ -85,7 +81,7 @@ def search(
     replaced = {name: str(text) for name, text in parse_overrides(settings or ()).items()}
     plan = read_search(file, replaced)
     report(plan.warnings)
-    folder = out if out is not None else RUNS / plan.name
+    folder = out if out is not None else Path(FOLDER) / plan.name
     screen = console()
     with ExitStack() as stack:
         watcher: Quiet
@@ -103,28 +99,8 @@ def search(
         except KeyboardInterrupt:
             stack.close()
             if watcher.results is not None:
-                _outcome(watcher.results, folder)
+                outcome(watcher.results, folder)
             typer.echo(f"interrupted; go on: archdsl search {file} --out {folder} --resume", err=True)
             raise typer.Exit(INTERRUPTED) from None
     if watcher.results is not None:
-        _outcome(watcher.results, folder)
-
-
-def _outcome(results: Results, folder: Path) -> None:
-    """Writes the files and prints what was found."""
-    from archdsl.cli.front import claims_table, counts_text, front_table, winner_text
-    from archdsl.cli.tables import console
-    from archdsl.nas.report import write_report
-
-    page = write_report(folder, results)
-    screen = console()
-    if results.front:
-        screen.print(front_table(results))
-    if results.claims:
-        screen.print(claims_table(results.claims))
-    if results.trials:
-        typer.echo(f"{counts_text(results.trials)}; {results.conditions.get('seconds', '?')} s")
-        typer.echo(winner_text(results))
-    typer.echo(f"report: {page}")
-    if results.winner is not None:
-        typer.echo(f"build the winner: archdsl build {folder / 'winner.arch'}")
+        outcome(watcher.results, folder)

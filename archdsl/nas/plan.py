@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,12 @@ class Objective:
     def direction(self) -> str:
         """`maximize` or `minimize`, Optuna's words."""
         return "maximize" if self.maximize else "minimize"
+
+
+def deciding(objectives: Sequence[Objective]) -> Objective:
+    """The objective that decides the winner: the first that is a score, else the first."""
+    scores = [o for o in objectives if o.metric not in (*MEASURED, *COUNTED)]
+    return (scores or list(objectives))[0]
 
 
 @dataclass(frozen=True, slots=True)

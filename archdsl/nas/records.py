@@ -172,6 +172,7 @@ class Record:
         return Trial(
             self.number, p.state, p.reason, s.point, s.changes, s.digest, s.key, s.params, s.macs,
             self.values, tuple(p.reports), sum(r.seconds for r in p.reports), s.task, s.executor,
+            s.arch,
         )  # fmt: skip
 
 

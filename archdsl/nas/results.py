@@ -37,6 +37,7 @@ class Trial:
         seconds: of evaluation.
         task: text of its task.
         executor: who ran it, `local` or `ray`.
+        arch: canonical `.arch` text; empty where it was refused.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Trial:
     seconds: float = 0.0
     task: str = ""
     executor: str = ""
+    arch: str = ""
 
     @property
     def epochs(self) -> int:
@@ -134,6 +136,7 @@ class Results:
         conditions: machine, versions, executor, dates.
         finished: whether the search, its claims and the winner's test are done.
         repeats: proposals that stood for a candidate known already.
+        base: canonical `.arch` text of what is varied.
     """
 
     name: str
@@ -146,3 +149,4 @@ class Results:
     conditions: Mapping[str, str]
     finished: bool
     repeats: int = 0
+    base: str = ""

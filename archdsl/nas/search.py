@@ -29,6 +29,7 @@ def search(
     threads: int = 1,
     gpus: float = 0.0,
     address: str | None = None,
+    results: str | Path | None = None,
     storage: str | None = None,
     resume: bool = False,
     watcher: Watcher | None = None,
@@ -44,6 +45,7 @@ def search(
         threads: of one job.
         gpus: of one job, a fraction where several share one.
         address: of a Ray cluster; by default one is started here.
+        results: where Ray Tune keeps its results, `~/ray_results` by default.
         storage: None for SQLite in the folder, `memory`, or the URL of a database.
         resume: go on with the study in the folder.
         watcher: is told what happens.
@@ -54,7 +56,13 @@ def search(
             or executor can't be used. What is recorded by then stays, as it does when it is interrupted.
     """
     plan = source if isinstance(source, SearchPlan) else read_search(source, settings)
-    resources = Resources(workers or default_workers(threads, gpus), threads, gpus, address)
+    resources = Resources(
+        workers or default_workers(threads, gpus),
+        threads,
+        gpus,
+        address,
+        None if results is None else Path(results),
+    )
     with ExitStack() as stack:
         if out is None and storage == MEMORY:
             folder = Path(mkdtemp(prefix="archdsl-"))
@@ -81,4 +89,8 @@ def search(
 
 def default_workers(threads: int, gpus: float) -> int:
     """Jobs at a time where nobody says how many."""
-    return 1 if gpus else max(1, len(os.sched_getaffinity(0)) // threads)
+    if gpus:
+        return 1
+    here = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    cores = len(here(0)) if here else os.cpu_count() or 1
+    return max(1, cores // threads)

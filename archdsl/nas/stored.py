@@ -126,6 +126,7 @@ def assembled(
         {**info["conditions"], "seconds": f"{clock:.0f}", **ended},
         bool(ended),
         draws - len(records),
+        info["base"],
     )
 
 
@@ -189,6 +190,7 @@ def _description(plan: SearchPlan, executor: str) -> dict[str, Any]:
         "name": plan.name,
         "identity": plan.identity,
         "text": plan.source.text,
+        "base": plan.base.to_source(),
         "objectives": [[o.metric, o.maximize, o.batch] for o in plan.objectives],
         "seeds": len(plan.seeds),
         "conditions": {
