@@ -56,15 +56,16 @@ def connected(resources: Resources) -> Iterator[None]:
 def _start(resources: Resources) -> Path:
     """Starts a cluster of this machine alone; returns the folder of its logs."""
     try:
-        context = ray.init(
-            num_cpus=resources.workers * resources.threads,
-            num_gpus=None if resources.gpus else 0,
-            object_store_memory=OBJECT_STORE,
-            include_dashboard=False,
-            log_to_driver=False,
-            configure_logging=False,
-            _node_ip_address="127.0.0.1",
-        )
+        with _without_api_server():
+            context = ray.init(
+                num_cpus=resources.workers * resources.threads,
+                num_gpus=None if resources.gpus else 0,
+                object_store_memory=OBJECT_STORE,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+                _node_ip_address="127.0.0.1",
+            )
     except Exception as error:
         raise _unreachable("Ray cannot be started on this machine", error, _HELP_LOCAL) from None
     gpus = ray.cluster_resources().get("GPU", 0.0)
@@ -108,9 +109,29 @@ def _join(address: str) -> None:
         ) from None
 
 
-def _probe() -> str:
-    """Runs on a node."""
-    return str(import_module("archdsl").__version__)
+@contextmanager
+def _without_api_server() -> Iterator[None]:
+    """Keeps Ray from starting its API server in the block.
+
+    It serves the dashboard and usage statistics, and even with both off it asks the network which cloud it
+    runs in. Ray takes it for one that failed to start, with which it is content. A Ray without this private
+    function starts as it likes.
+    """
+    services = import_module("ray._private.services")
+    original = getattr(services, "start_api_server", None)
+    if original is None:
+        yield
+        return
+    services.__dict__["start_api_server"] = lambda *_, **__: (None, None)
+    try:
+        yield
+    finally:
+        services.__dict__["start_api_server"] = original
+
+
+def _probe() -> None:
+    """Runs on a node: imports what evaluates."""
+    import_module("archdsl.nas.evaluation")
 
 
 _HELP_LOCAL = "`ray start --head` may say more; the executor `local` needs no Ray"
