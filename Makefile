@@ -7,7 +7,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TEXTS  := specs/*.arch specs/ablations/*.arch search/*.search
 PHOTO  := docs/images/grace_hopper.jpg
+FOUND  := demo-out/tiny_cpu
 JOBS   ?= 2
 
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -17,14 +19,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo test test-all test-gpu check fmt docs bench clean
 
 help:
-	@echo "make demo      build Mamba-R and run it on a photograph"
+	@echo "make demo      build Mamba-R, run it on a photograph, then a search of about a minute"
 	@echo "make test      the quick tests (2 minutes on 2 cores)"
 	@echo "make test-all  every test, the slow ones too"
 	@echo "make test-gpu  what needs a CUDA device"
-	@echo "make check     linter, types, specs"
-	@echo "make fmt       format code and specs"
+	@echo "make check     linter, types, specs, searches"
+	@echo "make fmt       format code, specs and searches"
 	@echo "make docs      write the pages that come from the code"
-	@echo "make bench     measure how long a check takes"
+	@echo "make bench     measure checks, what searches cost, and a search against random (15 minutes)"
 	@echo "make clean     remove the environment and what was built"
 
 # The environment: exact versions, installed once; no network afterwards.
@@ -43,6 +45,9 @@ demo: $(READY)
 	$(BIN)/archdsl check specs/*.arch
 	$(BIN)/archdsl cost specs/hybrid.arch
 	$(BIN)/archdsl build specs/mamba_r.arch --input $(PHOTO)
+	@rm -rf $(FOUND)
+	$(BIN)/archdsl search search/tiny_cpu.search --out $(FOUND)
+	$(BIN)/archdsl build $(FOUND)/winner.arch
 
 # One thread for each of the processes that share the cores.
 test test-all: export OMP_NUM_THREADS ?= 1
@@ -60,13 +65,13 @@ check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/archdsl check specs/*.arch specs/ablations/*.arch
-	@$(BIN)/archdsl fmt --check specs/*.arch specs/ablations/*.arch
+	@$(BIN)/archdsl check $(TEXTS)
+	@$(BIN)/archdsl fmt --check $(TEXTS)
 
 fmt: $(READY)
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
-	@$(BIN)/archdsl fmt specs/*.arch specs/ablations/*.arch
+	@$(BIN)/archdsl fmt $(TEXTS)
 
 docs: $(READY)
 	@$(BIN)/python -m archdsl.diagnostics.reference > docs/codes.md
@@ -75,6 +80,9 @@ docs: $(READY)
 
 bench: $(READY)
 	@$(BIN)/archdsl bench check --out docs/results/check.json
+	@$(BIN)/archdsl bench search --out docs/results/search_overhead.json
+	@$(BIN)/archdsl bench sampler search/tiny_cpu.search --out docs/results/search_against_random.json \
+	  --svg docs/images/search_against_random.svg
 
 clean:
 	rm -rf $(VENV) build dist demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
