@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+import archdsl
+from archdsl.nas.results import State
+
 pytestmark = [
     pytest.mark.usefixtures("faulty_tasks"),
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
@@ -53,18 +56,9 @@ RUNGS = (1, 2, 5)
 
 DRIVER = """
 import json
-import sys
-from itertools import pairwise
-from pathlib import Path
-from archdsl.nas.board import Resources
-from archdsl.nas.executors.local import LocalExecutor
-from archdsl.nas.read import read_search
-from archdsl.nas.study import Study
+import archdsl
 
-folder, resources = Path("run"), Resources(2)
-with Study.open(read_search(Path("drill.search")), folder, resume=True, workers=2) as study:
-    LocalExecutor().run(study, resources, folder)
-    found = study.results()
+found = archdsl.search("drill.search", out="run", workers=2, resume=True).results()
 print(json.dumps({
     "finished": found.finished,
     "winner": found.winner.trial.number,
@@ -186,6 +180,41 @@ def test_killed_workers_and_a_killed_driver(tmp_path: Path) -> None:
     drill.disturb(random.Random(1), kills=1, pause=(0.1, 0.4))
     drill.check(drill.finish(), trials=4)
     assert drill.driver_kills == 1
+
+
+FAULTS = """\
+use "tiny.arch"
+
+search faults {
+  arch = tiny()
+  vary { train.mode in one_of(well, nan, loss, exception, memory, sleep, exit, kill) }
+  task = faulty(epochs = 2, at = 2)
+  maximize = accuracy
+  sampler = grid
+  budget = trials(8)
+  limit = [time(3s), memory(1G)]
+}
+"""
+
+
+@pytest.mark.slow
+def test_failures_are_recorded_and_the_search_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "tiny.arch").write_text(SPEC)
+    (tmp_path / "faults.search").write_text(FAULTS)
+    found = archdsl.search(tmp_path / "faults.search", out=tmp_path / "run", workers=2).results()
+    reasons = {str(t.point["train.mode"]): t.reason for t in found.trials if t.state is State.FAILED}
+    assert {mode: reason.partition(":")[0] for mode, reason in reasons.items()} == {
+        "nan": "nan", "loss": "nan", "exception": "exception", "memory": "memory", "sleep": "time",
+        "exit": "killed", "kill": "killed",
+    }  # fmt: skip
+    assert "a fault on purpose" in reasons["exception"]
+    assert "more memory than its limit of 1000 MB" in reasons["memory"]
+    assert "status 3" in reasons["exit"]
+    assert "SIGKILL" in reasons["kill"]
+    assert found.finished
+    assert found.winner is not None
+    assert found.winner.trial.point == {"train.mode": "well"}
+    assert found.winner.test
 
 
 @pytest.mark.slow

@@ -41,24 +41,27 @@ class WorkerProcess:
         if not resources.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ""
         options = ["--threads", threads, "--gpus", gpus, "--seat", str(seat)]
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        life, self._life = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", _MODULE, *options, "--life", str(life)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                env=environment,
-                bufsize=0,
-                start_new_session=True,
-                pass_fds=(life,),
-            )
-        except OSError as error:
-            os.close(self._life)
-            raise cannot_start(error.strerror or str(error), "") from None
-        finally:
-            os.close(life)
+        with contextlib.ExitStack() as opened:
+            try:
+                self._log = opened.enter_context(tempfile.TemporaryFile())
+                life, self._life = os.pipe()
+                opened.callback(os.close, self._life)
+                try:
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-P", "-m", _MODULE, *options, "--life", str(life)],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=self._log,
+                        env=environment,
+                        bufsize=0,
+                        start_new_session=True,
+                        pass_fds=(life,),
+                    )
+                finally:
+                    os.close(life)
+            except OSError as error:
+                raise cannot_start(error.strerror or str(error), "") from None
+            opened.pop_all()
         assert self._process.stdout is not None
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._out, False)
@@ -140,6 +143,7 @@ class WorkerProcess:
         """Ends it where it still runs, and frees what belongs to it."""
         self.kill()
         self._process.wait()
+        self._ended = True
         if self._life >= 0:
             os.close(self._life)
             self._life = -1
