@@ -122,13 +122,19 @@ def test_jobs_are_carried_out_side_by_side(tmp_path: Path) -> None:
     assert [r.values for r in board.reports["trial-0"]] == [r.values for r in direct]
 
 
-def test_a_stopped_job_goes_no_further(tmp_path: Path) -> None:
-    board = Board(
-        [job(tmp_path, n, "slow(seconds = 0, epochs = 3)") for n in range(2)], stop_at={"trial-0": 1}
-    )
+def test_stopped_and_failed_jobs_make_room_for_others(tmp_path: Path) -> None:
+    tasks = [
+        "slow(seconds = 0)",
+        "faulty(mode = nan, at = 2)",
+        "faulty(mode = exception)",
+        "slow(seconds = 0)",
+    ]
+    board = Board([job(tmp_path, n, task) for n, task in enumerate(tasks)], stop_at={"trial-0": 1})
     run(board, tmp_path)
-    assert {j: len(found) for j, found in board.reports.items()} == {"trial-0": 1, "trial-1": 2}
+    assert {j: len(found) for j, found in board.reports.items()} == {"trial-0": 1, "trial-1": 1, "trial-3": 2}
+    assert {j: f.kind for j, f in board.failures.items()} == {"trial-1": "nan", "trial-2": "exception"}
     assert sorted(p.name for p in (tmp_path / "trial-0").iterdir()) == ["log.txt", "report-1.json"]
+    assert "a fault on purpose" in (tmp_path / "trial-2" / "log.txt").read_text()
 
 
 @pytest.mark.slow
@@ -214,7 +220,7 @@ def test_workers_that_can_not_start_are_told_of(tmp_path: Path, monkeypatch: pyt
         run(Board([job(tmp_path, 0, "instant")]), tmp_path)
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == "E414"
-    assert "status 1" in diagnostic.label
+    assert "status 1" in diagnostic.notes[0]
     assert "no such luck" in diagnostic.notes[-1]
 
 

@@ -27,7 +27,7 @@ def find(name: str) -> Executor:
         Diagnostic(
             "E414",
             f"there is no executor `{name}`",
-            label=f"expected one of: {', '.join(NAMES)}",
+            notes=(f"expected one of: {', '.join(NAMES)}",),
             help=did_you_mean(name, NAMES, "write `--executor local` or `--executor ray`"),
         )
     )

@@ -159,8 +159,7 @@ def cannot_start(reason: str, log: str) -> DiagnosticError:
         Diagnostic(
             "E414",
             "the local executor cannot start its workers",
-            label=reason,
-            notes=tuple(lines[-LAST_LINES:]),
+            notes=(reason, *lines[-LAST_LINES:]),
             help=f"`python -m {_MODULE} --help` says more where Python or a package is broken",
         )
     )
