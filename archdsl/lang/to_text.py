@@ -60,9 +60,8 @@ def _operation(value: t.Expr) -> tuple[int, str]:
     match value:
         case t.Unary(operator=operator, operand=operand):
             return _UNARY, operator + _text(operand, _UNARY)
-        case t.Binary(operator=operator, left=left, right=right):
-            binding = _BINARY[operator]
-            return binding, f"{_text(left, binding)} {operator} {_text(right, binding + 1)}"
+        case t.Binary(operator=operator):
+            return _BINARY[operator], _chain(value, _BINARY[operator])
         case t.Repeat(count=count, body=body, each=each):
             word = "x each" if each else "x"
             return _REPEAT, f"{_text(count, _COUNT)} {word} {_text(body, _REPEAT)}"
@@ -80,6 +79,15 @@ def _operation(value: t.Expr) -> tuple[int, str]:
             text += f" step {_text(step, _PIPELINE)}" if step is not None else ""
             return _OR, text + (" log" if log else "")
     raise TypeError(f"not a value of the language: {type(value).__name__}")
+
+
+def _chain(value: t.Expr, binding: int) -> str:
+    """`a + b - c`: long sums lean to the left, so their spine is walked and not nested."""
+    behind: list[str] = []
+    while isinstance(value, t.Binary) and _BINARY[value.operator] == binding:
+        behind.append(f" {value.operator} {_text(value.right, binding + 1)}")
+        value = value.left
+    return _text(value, binding) + "".join(reversed(behind))
 
 
 def _argument(argument: t.Argument) -> str:

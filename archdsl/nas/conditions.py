@@ -32,9 +32,9 @@ class Counts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Ones:
-    params: int = 1
-    macs: int = 1
+class _Example:
+    params: int = 1_000_003
+    macs: int = 100_000_007
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,18 @@ class Requirement:
     def excess(self, candidate: Counts) -> float | None:
         """How far the first unmet comparison is off, relative to its bound; None where the line is met.
 
+        A candidate for which the line has no value (a division by zero) does not meet it.
+        """
+        try:
+            return self.tried(candidate)
+        except DiagnosticError:
+            return 1.0
+
+    def tried(self, candidate: Counts) -> float | None:
+        """As `excess`.
+
         Raises:
-            DiagnosticError: where it is no condition on numbers.
+            DiagnosticError: where the line is no condition on numbers.
         """
         metrics = {"params": Fraction(candidate.params), "macs": Fraction(candidate.macs)}
         return self._unmet(self.line.condition, metrics)
@@ -110,7 +120,7 @@ def read_requirement(line: t.Require, sight: Sight) -> Requirement:
             f"neither {' nor '.join(COUNTED)}", help="write `require params <= 4M`",
         )  # fmt: skip
     requirement = Requirement(line, sight)
-    requirement.excess(_Ones())
+    requirement.tried(_Example())
     return requirement
 
 

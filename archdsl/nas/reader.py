@@ -237,6 +237,11 @@ class Reader:
                 if a.path is None:
                     continue
                 name = field_of(a.path)
+                if str(a.path) in FROM_THE_TASK or name == "epochs":
+                    raise mistake(
+                        "E409", f"`{a.path}` is the same on all sides", a.path.span, "the task has it",
+                        help="leave it out",
+                    )  # fmt: skip
                 if name is None:
                     places.append((a.path, a.value))
                 else:

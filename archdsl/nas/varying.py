@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from archdsl.diagnostics import DiagnosticError, did_you_mean
+from archdsl.diagnostics import DiagnosticError, Span, did_you_mean
 from archdsl.graph.elaboration.report import Report, SpecError, mistake
 from archdsl.graph.variation import Sight
 from archdsl.lang import tree as t
@@ -20,6 +20,8 @@ ONE_OF = "one_of"
 TRAIN = "train"
 MAX_COPIES = 64
 """Of `n x each`."""
+MAX_CHOICES = 500
+"""In one place."""
 FROM_THE_TASK = ("classes", "channels")
 
 
@@ -159,7 +161,7 @@ class _Reader:
 
     def read(self, expr: t.Expr) -> Form:
         if isinstance(expr, t.Range):
-            return read_range(expr, self._name(), self.sight)
+            return read_range(expr, self._name(expr.span), self.sight)
         form = self._form(plain(expr), self.path.endswith("blocks"))
         if not self.choices:
             self._refuse_lets(expr)
@@ -169,8 +171,13 @@ class _Reader:
             )  # fmt: skip
         return form
 
-    def _name(self) -> str:
+    def _name(self, span: Span) -> str:
         self.choices += 1
+        if self.choices > MAX_CHOICES:
+            raise mistake(
+                "E405", f"`{self.path}` has too many choices", span, f"more than {MAX_CHOICES}",
+                help="repeat less, or draw once and repeat: `n x one_of(a, b)`",
+            )  # fmt: skip
         return f"{self.path}#{self.choices}" if self.several else self.path
 
     def _form(self, expr: t.Expr, blocks: bool) -> Form:
@@ -190,7 +197,7 @@ class _Reader:
         return Around(expr, tuple(parts)) if self.choices > before else Fixed(expr)
 
     def _one_of(self, call: t.Call, blocks: bool) -> Form:
-        name = self._name()
+        name = self._name(call.span)
         alternatives: dict[str, t.Expr] = {}
         if not call.arguments:
             raise mistake(

@@ -10,7 +10,7 @@ import pytest
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Severity
 from archdsl.nas.plan import Budget, Halving, Limit, Objective, Sampler, SearchPlan
 from archdsl.nas.read import check_file, check_search, read_search
-from archdsl.nas.space import Candidate
+from archdsl.nas.space import Candidate, Refusal
 
 SEARCH = """\
 search example {
@@ -295,3 +295,24 @@ def test_identity_sees_what_alternatives_are_made_of(tmp_path: Path) -> None:
 def test_plans_can_be_compared_and_changed(tmp_path: Path) -> None:
     plan = read_search(written(tmp_path))
     assert replace(plan, budget=Budget(5)).budget.trials == 5
+
+
+def test_long_sums_are_no_burden(tmp_path: Path) -> None:
+    text = SEARCH.replace(
+        "one_of(2 x attn, 2 x gated_conv)", "64 x each (6 x conv + 6 x conv + one_of(conv, none))"
+    )
+    text = text.replace("6 x conv", " + ".join(["conv"] * 6))
+    plan = read_search(written(tmp_path, text))
+    found = plan.candidates.at(next(plan.space.points()))
+    assert isinstance(found, Candidate)
+    assert len(found.architecture.stages[1].blocks) == 64 * 13
+
+
+def test_a_requirement_without_a_value_refuses(tmp_path: Path) -> None:
+    base = read_search(written(tmp_path)).candidates.at({"s2.blocks": "2 x attn"})
+    assert isinstance(base, Candidate)
+    text = SEARCH.replace("trials(2)", f"trials(2); require 1 / (params - {base.params}) < 1")
+    plan = read_search(written(tmp_path, text))
+    found = plan.candidates.at({"s2.blocks": "2 x attn"})
+    assert isinstance(found, Refusal)
+    assert found.violation == 1.0
