@@ -205,11 +205,12 @@ def _first(executor: str, folder: Path) -> float:
     """From the start of `archdsl search` to the start of the first trial's run."""
     file = _written(folder, "random", 1)
     study = folder / "study"
-    command = [sys.executable, "-m", "archdsl", "search", str(file), "--executor", executor]
+    command = [sys.executable, "-m", "archdsl", "search", str(file), "--quiet", "--executor", executor]
+    command += ["--workers", "1", "--out", str(study)]
+    if executor == "ray":
+        command += ["--results", str(folder / "results")]
     start = time.time()
-    done = subprocess.run(
-        [*command, "--workers", "1", "--out", str(study)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     begun = [float(json.loads(p.read_text())["began"]) for p in study.glob("trials/*/seed-0.ckpt")]
     if done.returncode or not begun:
         raise mistake("E501", "`archdsl search` fails on the benchmark", notes=done.stderr.splitlines()[-5:])
