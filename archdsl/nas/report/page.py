@@ -79,9 +79,6 @@ def _page(
     results: Results, folder: Path, base: Architecture | None, winner: Architecture | None, detail: _Detail
 ) -> str:
     from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    from archdsl import __version__
 
     shown = _shown(results, detail.rows)
     found = measures(shown)
@@ -113,12 +110,12 @@ def _page(
     }
     return environment.from_string(_file("page.html.jinja")).render(
         r=results,
-        version=__version__,
-        css=Markup(css),
-        js=Markup(js),
+        version=results.conditions.get("archdsl", ""),
+        css=css,
+        js=js,
         style_hash=_hash(css),
         script_hash=_hash(js),
-        data=Markup(data(shown, folder, found, drawn, commands=detail.commands)),
+        data=data(shown, folder, found, drawn, commands=detail.commands),
         summary=_summary(seen),
         counts=[(s.value, seen[s]) for s in State if seen[s]],
         trained=sum(n for s, n in seen.items() if s is not State.REFUSED),
@@ -145,7 +142,7 @@ def _page(
         columns=[*names, "seconds", "epochs"],
         paths=varied(shown),
         commands=_commands(results, folder),
-        picture=Markup(picture) if len(picture) <= 5 * detail.text else "",
+        picture=picture if len(picture) <= 5 * detail.text else "",
         diff=diff,
         source=arch if len(arch) <= detail.text else "",
         text=_search_lines(_cut(results.text, detail.text)),
