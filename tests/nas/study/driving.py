@@ -153,6 +153,7 @@ def kill_at_commit(number: int, after: bool) -> None:
 def drive(text: str, folder: Path, workers: int) -> None:
     """Drives a study to its end."""
     with Study.open(planned(folder / "text", text), folder / "study", resume=True, workers=workers) as study:
+        print("open", flush=True)
         assert Loop(study, workers, order=os.getpid()).run()
 
 
@@ -182,4 +183,4 @@ if __name__ == "__main__":
         drive(source, Path(target), int(jobs))
     else:
         read_search("tiny_cpu")
-        print(drill(source, Path(target), int(jobs), int(step)))
+        print("kills", drill(source, Path(target), int(jobs), int(step)))
