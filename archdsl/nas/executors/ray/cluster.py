@@ -42,7 +42,7 @@ def connected(resources: Resources) -> Iterator[None]:
         try:
             if resources.address is None:
                 session = _start(resources)
-                with swept():
+                with swept(session.name):
                     yield
             else:
                 _join(resources.address)

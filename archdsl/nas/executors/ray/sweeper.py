@@ -1,7 +1,8 @@
-"""Ends what a killed driver leaves of its Ray: two of its daemons would wait a minute for the others.
+"""Ends what a killed driver leaves of its Ray: two of its daemons, and actors that were about to start, would
+wait a minute for the others.
 
-The driver starts this file as a program of its own, with the processes that it has started so far, and holds
-a pipe to it, which closes when the driver is gone, whatever has become of it.
+The driver starts this file as a program of its own, with the name of Ray's session and the processes that run
+so far, and holds a pipe to it, which closes when the driver is gone, whatever has become of it.
 """
 
 from __future__ import annotations
@@ -10,22 +11,29 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
+ROUNDS = 4
+PAUSE = 0.25
+"""Seconds between looks for processes that were on their way."""
 
 
 @contextmanager
-def swept() -> Iterator[None]:
-    """Lets the processes below this one end with it, if it is killed inside the block. Linux only."""
+def swept(session: str) -> Iterator[None]:
+    """Lets the processes of a session of Ray end with this one, if it is killed inside the block. Linux."""
     if not _PROC.is_dir():
         yield
         return
     found = [f"{pid}:{began}" for pid, began in _below(os.getpid())]
     sweeper = subprocess.Popen(
-        [sys.executable, "-I", "-S", __file__, *found], stdin=subprocess.PIPE, start_new_session=True, cwd="/"
+        [sys.executable, "-I", "-S", __file__, session, *found],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        cwd="/",
     )
     try:
         yield
@@ -52,14 +60,29 @@ def _stat(pid: int) -> tuple[int, str]:
     return int(fields[1]), fields[19]
 
 
-def _sweep(processes: list[str]) -> None:
+def _sweep(session: str, processes: list[str]) -> None:
     sys.stdin.read()
     for process in processes:
         pid, _, began = process.partition(":")
         with suppress(OSError, IndexError):
             if _stat(int(pid))[1] == began:
                 os.kill(int(pid), signal.SIGKILL)
+    for _ in range(ROUNDS):
+        time.sleep(PAUSE)
+        for pid in _named(session):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _named(session: str) -> list[int]:
+    """Other processes whose command names a session: actors do until they have started."""
+    found = []
+    for folder in _PROC.glob("[0-9]*"):
+        with suppress(OSError):
+            if session.encode() in (folder / "cmdline").read_bytes() and int(folder.name) != os.getpid():
+                found.append(int(folder.name))
+    return found
 
 
 if __name__ == "__main__":
-    _sweep(sys.argv[1:])
+    _sweep(sys.argv[1], sys.argv[2:])
