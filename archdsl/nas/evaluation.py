@@ -110,6 +110,8 @@ class Evaluation:
 
     def _advanced(self, rung: int, since: int) -> Report:
         if not self._runs:
+            for stray in self.folder.glob(".*.tmp"):  # of a process that was killed as it wrote
+                stray.unlink(missing_ok=True)
             architecture = load(Source(self.job.id, self.job.arch))
             task = read_task(self.job.task)
             for seed in self.job.seeds:

@@ -91,6 +91,13 @@ def test_what_is_torn_or_foreign_is_made_again(name: str, content: str, tmp_path
     assert untimed(reports(job(tmp_path, "slow(seconds = 0, epochs = 3)"))) == untimed(straight)
 
 
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
+    stray = tmp_path / ".seed-0.ckpt.abc.tmp"
+    stray.write_text("half")
+    reports(job(tmp_path, "slow(seconds = 0)"))
+    assert not stray.exists()
+
+
 def test_another_job_in_the_folder_counts_for_nothing(tmp_path: Path) -> None:
     other = reports(job(tmp_path, "slow(seconds = 0, epochs = 3, lr = 0.5)"))
     straight = reports(job(tmp_path / "alone", "slow(seconds = 0, epochs = 3)"))
