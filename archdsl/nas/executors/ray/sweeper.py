@@ -63,10 +63,10 @@ def _stat(pid: int) -> tuple[int, str]:
 def _sweep(session: str, processes: list[str]) -> None:
     sys.stdin.read()
     for process in processes:
-        pid, _, began = process.partition(":")
+        number, _, began = process.partition(":")
         with suppress(OSError, IndexError):
-            if _stat(int(pid))[1] == began:
-                os.kill(int(pid), signal.SIGKILL)
+            if _stat(int(number))[1] == began:
+                os.kill(int(number), signal.SIGKILL)
     for _ in range(ROUNDS):
         time.sleep(PAUSE)
         for pid in _named(session):
