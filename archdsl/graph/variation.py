@@ -12,11 +12,12 @@ from archdsl.graph import library
 from archdsl.graph.architecture import Architecture
 from archdsl.graph.cost import Cost, Subtotals, cost
 from archdsl.graph.digest import Canonical, training_digest
-from archdsl.graph.elaboration.build import Builder, Memory
+from archdsl.graph.elaboration.build import Builder
 from archdsl.graph.elaboration.elaborate import Taken, elaborate
 from archdsl.graph.elaboration.evaluate import evaluate, unwrap, written
 from archdsl.graph.elaboration.files import Definition, Unit, load_file, load_values, prelude
 from archdsl.graph.elaboration.frames import constant
+from archdsl.graph.elaboration.memory import Memory
 from archdsl.graph.elaboration.names import at_file_level, callee_of
 from archdsl.graph.elaboration.report import Report, SpecError, mistake
 from archdsl.graph.elaboration.scopes import Body, Cell, Scope, Value
@@ -191,7 +192,7 @@ class Base:
         """
         given = (Given(path, expr, self.sight.unit) for path, expr in changes)
         p = self.plan
-        if len(self._shared.nodes) > KEPT or len(self._shared.memory.nodes) > KEPT:
+        if len(self._shared.nodes) > KEPT or len(self._shared.memory) > KEPT:
             self._shared = _Shared()
         report = Report()
         plan = Plan(p.name, p.arch, p.unit, (*p.given, *given), p.span, self._keys(changes))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import prod
-from random import Random
 from typing import Protocol
 
 from archdsl.diagnostics import Span
 from archdsl.lang import tree as t
+from archdsl.nas.choosers import Known, Noting, Odometer
 from archdsl.nas.forms import rebuilt, unrolled
-from archdsl.nas.space import Alternatives, Choice, Chooser, Domain, Interval, Point
+from archdsl.nas.space import Alternatives, Choice, Chooser, Interval, Point
 
 DIGITS = 6
 """Significant digits of real numbers that are drawn."""
@@ -213,7 +213,7 @@ class VariedSpace:
 
     def draw(self, chooser: Chooser) -> Point:
         """A point; the chooser is asked for every choice that occurs, in a fixed order."""
-        noting = _Noting(chooser)
+        noting = Noting(chooser)
         for line in self.lines:
             line.form.draw(noting)
         return noting.made
@@ -235,7 +235,7 @@ class VariedSpace:
         """
         if self.count is None:
             raise ValueError("a space with ranges of real numbers has no last point")
-        odometer: _Odometer | None = _Odometer()
+        odometer: Odometer | None = Odometer()
         while odometer is not None:
             yield self.draw(odometer)
             odometer = odometer.next()
@@ -245,111 +245,3 @@ class VariedSpace:
         for line in self.lines:
             for pins, span in line.form.pins():
                 yield line, pins, span
-
-
-@dataclass(slots=True)
-class Known:
-    """Makes the choices of a point that is known."""
-
-    point: Point
-
-    def choose(self, domain: Domain) -> Choice:
-        """The point's.
-
-        Raises:
-            KeyError: where it has none, or one that is not of the domain.
-        """
-        choice = self.point[domain.name]
-        if isinstance(domain, Alternatives) and choice not in domain.labels:
-            raise KeyError(f"{domain.name} is not {choice}")
-        return choice
-
-
-@dataclass(slots=True)
-class Pinned:
-    """Makes the choices it was given; of the others the first, or the lower end."""
-
-    pins: Mapping[str, Choice]
-
-    def choose(self, domain: Domain) -> Choice:
-        """The pinned choice, else the first."""
-        return self.pins.get(domain.name, first(domain))
-
-
-@dataclass(slots=True)
-class Drawn:
-    """Makes the choices it was given; the others at random, evenly (in the logarithm where `log`)."""
-
-    random: Random
-    pins: Mapping[str, Choice]
-
-    def choose(self, domain: Domain) -> Choice:
-        """The pinned choice, else a random one."""
-        if domain.name in self.pins:
-            return self.pins[domain.name]
-        if isinstance(domain, Alternatives):
-            return self.random.choice(domain.labels)
-        low, high = domain.low, domain.high
-        if domain.step is not None and not domain.log:
-            n = low + self.random.randint(0, round((high - low) / domain.step)) * domain.step
-        else:
-            n = low * (high / low) ** self.random.random() if domain.log else self.random.uniform(low, high)
-        return round(n) if domain.whole else n
-
-
-@dataclass(slots=True)
-class _Noting:
-    """Takes note of what another chooser chooses."""
-
-    chooser: Chooser
-    made: dict[str, Choice]
-
-    def __init__(self, chooser: Chooser) -> None:
-        self.chooser = chooser
-        self.made = {}
-
-    def choose(self, domain: Domain) -> Choice:
-        """The other's."""
-        choice = self.chooser.choose(domain)
-        self.made[domain.name] = choice
-        return choice
-
-
-class _Odometer:
-    """Makes choices by number and counts up."""
-
-    def __init__(self, start: Sequence[int] = ()) -> None:
-        self._start = tuple(start)
-        self._made: list[tuple[int, int]] = []  # which, of how many
-
-    def choose(self, domain: Domain) -> Choice:
-        """The choice whose turn it is."""
-        which = self._start[len(self._made)] if len(self._made) < len(self._start) else 0
-        size = _size(domain)
-        self._made.append((which, size))
-        if isinstance(domain, Alternatives):
-            return domain.labels[which]
-        n = domain.low + which * (domain.step or 1)
-        return round(n) if domain.whole else n
-
-    def next(self) -> _Odometer | None:
-        """The one for the next point, None behind the last."""
-        made = list(self._made)
-        while made:
-            which, size = made.pop()
-            if which + 1 < size:
-                return _Odometer([*(w for w, _ in made), which + 1])
-        return None
-
-
-def _size(domain: Domain) -> int:
-    if isinstance(domain, Alternatives):
-        return len(domain.labels)
-    return round((domain.high - domain.low) / (domain.step or 1)) + 1
-
-
-def first(domain: Domain) -> Choice:
-    """The first alternative, or the lower end."""
-    if isinstance(domain, Alternatives):
-        return domain.labels[0]
-    return int(domain.low) if domain.whole else domain.low

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from archdsl.diagnostics import Span
 from archdsl.lang import tree as t
+
+ONE_OF = "one_of"
 
 
 def parts_of(expr: t.Expr) -> tuple[t.Expr, ...]:
@@ -128,3 +130,19 @@ def plain(expr: t.Expr) -> t.Expr:
 def _kept(around: t.Expr, part: t.Expr) -> bool:
     """Whether parentheses mean something: `f((name))` is the value of the name, never `f(name = on)`."""
     return isinstance(around, t.Call) and isinstance(part, t.Parens) and isinstance(part.inner, t.Name)
+
+
+def walk(expr: t.Expr) -> Iterator[t.Expr]:
+    """A value and all values inside it."""
+    yield expr
+    for part in parts_of(expr):
+        yield from walk(part)
+
+
+def is_choice(expr: t.Expr) -> bool:
+    """Whether it is `one_of`, called or not, or a repetition with `each`."""
+    if isinstance(expr, t.Repeat):
+        return expr.each
+    return (isinstance(expr, t.Call) and expr.callee.id == ONE_OF) or (
+        isinstance(expr, t.Name) and expr.id == ONE_OF
+    )

@@ -12,7 +12,8 @@ from archdsl.graph.architecture import Architecture
 from archdsl.graph.elaboration.report import Report
 from archdsl.lang import tree as t
 from archdsl.nas.candidates import VariedCandidates
-from archdsl.nas.domains import Drawn, Line, Pinned
+from archdsl.nas.choosers import Drawn, Pinned
+from archdsl.nas.domains import Line
 from archdsl.nas.space import Candidate, Choice, Point, Refusal
 
 SAMPLES = 50

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,12 +11,12 @@ from archdsl.graph.elaboration.report import Report, SpecError, mistake
 from archdsl.graph.variation import Sight
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import number_text, to_text
-from archdsl.nas.domains import Around, Each, Fixed, Form, Line, Numbers, OneOf, VariedSpace
-from archdsl.nas.forms import parts_of, plain, unwrapped
-from archdsl.nas.space import Alternatives, Interval
+from archdsl.nas.domains import Around, Each, Fixed, Form, Line, OneOf, VariedSpace
+from archdsl.nas.forms import ONE_OF, is_choice, parts_of, plain, unwrapped, walk
+from archdsl.nas.ranges import read_range
+from archdsl.nas.space import Alternatives
 from archdsl.tasks import Task
 
-ONE_OF = "one_of"
 TRAIN = "train"
 MAX_COPIES = 64
 """Of `n x each`."""
@@ -38,7 +38,7 @@ def read_space(varies: Iterable[t.Vary], sight: Sight, task: Task | None, report
 
 def refuse_choices(expr: t.Expr, where: str, report: Report) -> bool:
     """E405 for every `one_of` and `each` in a value that belongs to no `vary` line; whether there are any."""
-    found = [inner for inner in _walk(expr) if _is_choice(inner)]
+    found = [inner for inner in walk(expr) if is_choice(inner)]
     for inner in found:
         report.add(*_misplaced(inner, where).diagnostics)
     return bool(found)
@@ -50,20 +50,6 @@ def _misplaced(choice: t.Expr, where: str) -> SpecError:
         "E405", f"{what} can't stand in {where}", choice.span, "a choice",
         help="choices stand in `vary { path in ... }`, written out there",
     )  # fmt: skip
-
-
-def _walk(expr: t.Expr) -> Iterator[t.Expr]:
-    yield expr
-    for part in parts_of(expr):
-        yield from _walk(part)
-
-
-def _is_choice(expr: t.Expr) -> bool:
-    if isinstance(expr, t.Repeat):
-        return expr.each
-    return (isinstance(expr, t.Call) and expr.callee.id == ONE_OF) or (
-        isinstance(expr, t.Name) and expr.id == ONE_OF
-    )
 
 
 def _line(
@@ -235,15 +221,15 @@ class _Reader:
 
     def _refuse_lets(self, expr: t.Expr) -> None:
         """The mistake of a let that was meant as a choice, told where it is defined."""
-        for name in (e.id for e in _walk(expr) if isinstance(e, t.Name)):
+        for name in (e.id for e in walk(expr) if isinstance(e, t.Name)):
             let = self.sight.let(name)
-            choice = None if let is None else next((e for e in _walk(let) if _is_choice(e)), None)
+            choice = None if let is None else next((e for e in walk(let) if is_choice(e)), None)
             if choice is not None:
                 raise _misplaced(choice, "a `let`")
 
     def _copies(self, repeat: t.Repeat) -> int:
         span = repeat.count.span
-        if any(_is_choice(e) for e in _walk(repeat.count)):
+        if any(is_choice(e) for e in walk(repeat.count)):
             raise mistake(
                 "E405", "`each` needs a number of copies that is known", span, "a choice",
                 help="put the choice outside: `one_of(2 x each a, 4 x each a)`",
@@ -267,79 +253,7 @@ class _Reader:
     def _names_block(self, expr: t.Expr) -> bool:
         names = (
             e.callee.id if isinstance(e, t.Call) else e.id
-            for e in _walk(expr)
+            for e in walk(expr)
             if isinstance(e, t.Call | t.Name)
         )
         return any(self.sight.is_block(name) for name in names if name != ONE_OF)
-
-
-def read_range(expr: t.Range, name: str, sight: Sight) -> Numbers:
-    """`low .. high [step s] [log]`: whole numbers where the ends are written as whole numbers and so is the
-    step, if there is one; else real numbers.
-
-    Raises:
-        SpecError, DiagnosticError: E406, and mistakes of the numbers.
-    """
-    low, high = (_number(e, sight) for e in (expr.low, expr.high))
-    step = None if expr.step is None else _number(expr.step, sight)
-    if low >= high:
-        what = "is empty" if low > high else "holds one number"
-        raise mistake(
-            "E406", f"the range {what}", expr.span, f"from {number_text(low)} to {number_text(high)}",
-            help="write the smaller end first" if low > high else "write two ends that differ",
-        )  # fmt: skip
-    if expr.log and low <= 0:
-        raise mistake(
-            "E406", "a logarithmic range begins above 0", expr.low.span, f"this is {number_text(low)}",
-            help="begin it at a small number, or leave `log` out",
-        )  # fmt: skip
-    if step is not None and expr.step is not None:
-        _check_step(expr, low, high, step)
-    whole = all(_is_whole(e, n) for e, n in ((expr.low, low), (expr.high, high)))
-    whole = whole and (step is None or step.denominator == 1)
-    if whole and step is None:
-        step = Fraction(1)
-    domain = Interval(name, float(low), float(high), None if step is None else float(step), expr.log, whole)
-    return Numbers(domain, low, high, step, expr.span)
-
-
-def _check_step(expr: t.Range, low: Fraction, high: Fraction, step: Fraction) -> None:
-    span = expr.step.span if expr.step is not None else expr.span
-    if expr.log:
-        raise mistake(
-            "E406", "a range has a step or a logarithm", span, "and `log` stands behind it",
-            help="leave one out",
-        )  # fmt: skip
-    if step <= 0:
-        raise mistake(
-            "E406", "a step goes up", span, f"this is {number_text(step)}", help="write a positive step"
-        )
-    if (high - low) % step:
-        last = low + (high - low) // step * step
-        near = (
-            f"end at {number_text(last)} or {number_text(last + step)}"
-            if last > low
-            else "write a smaller step"
-        )
-        raise mistake(
-            "E406", "the steps do not end at the end of the range", expr.high.span,
-            f"{number_text(high)} is no step of {number_text(step)} from {number_text(low)}", help=near,
-        )  # fmt: skip
-
-
-def _number(expr: t.Expr, sight: Sight) -> Fraction:
-    if any(_is_choice(e) for e in _walk(expr)):
-        raise mistake("E406", "the ends of a range are numbers", expr.span, "a choice", help="write a number")
-    value = sight.value(expr)
-    if not isinstance(value, Fraction):
-        raise mistake(
-            "E406", "the ends of a range are numbers", expr.span, "no number",
-            help="write `4 .. 16`, or `one_of(...)` for anything else",
-        )  # fmt: skip
-    return value
-
-
-def _is_whole(expr: t.Expr, value: Fraction) -> bool:
-    """Whether an end is a whole number and looks like one: `1`, `4K`, never `1.0`."""
-    written = any(isinstance(e, t.Number) and "." in e.text for e in _walk(expr))
-    return value.denominator == 1 and not written

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import archdsl
 from archdsl.diagnostics import DiagnosticError
-from archdsl.nas.domains import Drawn, VariedSpace
+from archdsl.nas.choosers import Drawn
+from archdsl.nas.domains import VariedSpace
 from archdsl.nas.plan import SearchPlan
 from archdsl.nas.read import read_search
 from archdsl.nas.space import Candidate, Refusal

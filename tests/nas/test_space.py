@@ -15,7 +15,8 @@ from archdsl.graph.elaboration.report import Report
 from archdsl.graph.variation import Sight
 from archdsl.lang import parse_search, to_text
 from archdsl.lang import tree as t
-from archdsl.nas.domains import Drawn, Numbers, VariedSpace
+from archdsl.nas.choosers import Drawn
+from archdsl.nas.domains import Numbers, VariedSpace
 from archdsl.nas.space import Alternatives, Domain, Interval, Point
 from archdsl.nas.varying import read_space
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from archdsl.diagnostics import Diagnostic, Span
 from archdsl.features import Feature, Word
@@ -19,6 +19,7 @@ from archdsl.graph.elaboration.evaluate import (
     value_of,
 )
 from archdsl.graph.elaboration.files import Definition
+from archdsl.graph.elaboration.memory import Memory
 from archdsl.graph.elaboration.names import Callee, at_file_level, unknown
 from archdsl.graph.elaboration.operators import make_operator, shape_mistake
 from archdsl.graph.elaboration.pieces import Nodes, bound_call, call_key, chain, lifted, written_name
@@ -38,18 +39,6 @@ MAX_STEPS = 50_000
 """How many parts of one architecture may be built; equal ones are built once."""
 MAX_LEVEL = 50
 """How deep definitions and combinators may stand inside each other."""
-
-
-@dataclass(slots=True)
-class Memory:
-    """Top nodes that several architectures have in common, where their plans have keys.
-
-    Args:
-        nodes: what was built, with its text and how many operators it has; by the key of the place, the text
-            and the feature.
-    """
-
-    nodes: dict[tuple[object, ...], tuple[t.Expr, Nodes, int]] = field(default_factory=dict)
 
 
 class Builder:
@@ -117,16 +106,14 @@ class Builder:
 
     def _top(self, part: Part, x: Feature, site: Site, place: Place) -> Nodes:
         site.opened[0] = 0
-        if self.memory is None or site.key is None or part.given:
-            return self._value(part, part.expr, part.scope, x, site, place)
-        key = (site.key, id(part.expr), x, place)
-        kept = self.memory.nodes.get(key)
-        if kept is not None:
-            self._count(kept[2], part.expr.span)
-            return kept[1]
+        memory = self.memory if site.key is not None and not part.given else None
+        if memory is not None and (kept := memory.recall(site.key, part.expr, x, place)):
+            self._count(kept[1], part.expr.span)
+            return kept[0]
         before = self.nodes
         nodes = self._value(part, part.expr, part.scope, x, site, place)
-        self.memory.nodes[key] = part.expr, nodes, self.nodes - before
+        if memory is not None:
+            memory.keep(site.key, part.expr, x, place, nodes, self.nodes - before)
         return nodes
 
     @property
@@ -165,20 +152,14 @@ class Builder:
         self._steps += 1
         if self._level >= MAX_LEVEL:
             raise mistake(
-                "E218",
-                "parts are nested too deep",
-                span,
-                f"more than {MAX_LEVEL} levels",
+                "E218", "parts are nested too deep", span, f"more than {MAX_LEVEL} levels",
                 help="put less into each other",
-            )
+            )  # fmt: skip
         if self._steps > MAX_STEPS:
             raise mistake(
-                "E218",
-                "the architecture is too large",
-                span,
-                f"more than {MAX_STEPS:,} different parts",
+                "E218", "the architecture is too large", span, f"more than {MAX_STEPS:,} different parts",
                 help="repeat less",
-            )
+            )  # fmt: skip
         self._level += 1
 
     def _sequence(
@@ -278,8 +259,7 @@ class Builder:
             nodes = self._sequence(body, inside, x, site, place)
         made = bound_call(signature, bound, call.span)
         if len(nodes) == 1 and not isinstance(body, tuple):
-            node = nodes[0]
-            return (replace(node, name=definition.name, calls=(made, *node.calls), span=call.span),)
+            return (replace(nodes[0], name=definition.name, calls=(made, *nodes[0].calls), span=call.span),)
         if not nodes:
             return ()
         self._count(1, call.span)
