@@ -7,8 +7,6 @@ import io
 import json
 import shlex
 import shutil
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,7 +68,6 @@ def train(
         chosen = chosen.changed({"epochs": epochs})
     architecture = loaded(chosen, spec, arch, overrides, image)
     numbers = seeds_of(seed, seeds)
-    began = time.monotonic()
     with _folder(out) as folder, _bar(chosen.epochs) as (progress, told):
         every = tuple(range(1, chosen.epochs + 1))
         job = Job("train", architecture.to_source(), chosen.text(), numbers, every, (), str(folder))
@@ -80,8 +77,8 @@ def train(
             told(report)
         job = Job("test", job.arch, job.task, numbers, every[-1:], (), str(folder), split="test")
         (test,) = carried_out(job, threads)
-        seconds = time.monotonic() - began
-        done = _Done(architecture, chosen, numbers, reports, test, seconds, chosen.baselines())
+        command = _command(spec, arch, overrides, image, chosen, seed, seeds)
+        done = _Done(command, architecture, chosen, numbers, reports, test, chosen.baselines())
         if out is not None:
             _write(done, folder, out)
     _print(done)
@@ -94,13 +91,18 @@ def train(
 
 @dataclass(frozen=True, slots=True)
 class _Done:
+    command: str
     architecture: Architecture
     task: Task
     seeds: tuple[int, ...]
     reports: Sequence[Report]
     test: Report
-    seconds: float
     baselines: Mapping[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """Of training and scoring, before an interruption too."""
+        return sum(report.seconds for report in (*self.reports, self.test))
 
     @property
     def curve(self) -> list[dict[str, float]]:
@@ -110,6 +112,25 @@ class _Done:
     def of_seeds(self, report: Report, name: str) -> list[float]:
         """A score of every seed."""
         return [scores[name] for scores in report.seeds]
+
+
+def _command(
+    spec: str,
+    arch: str | None,
+    overrides: Sequence[str] | None,
+    image: str | None,
+    task: Task,
+    seed: int | None,
+    seeds: int | None,
+) -> str:
+    """The command line without what says where results go."""
+    words = ["archdsl", "train", spec]
+    words += ["--arch", arch] if arch is not None else []
+    words += [word for override in overrides or () for word in ("--set", override)]
+    words += ["--image", image] if image is not None else []
+    words += ["--task", task.text()]
+    words += ["--seeds", str(seeds)] if seeds is not None else ["--seed", str(seed or 0)]
+    return shlex.join(words)
 
 
 @contextmanager
@@ -214,7 +235,7 @@ def _write_results(done: _Done, path: Path) -> None:
     cost = a.cost()
     last = done.reports[-1]
     found = {
-        "command": " ".join(map(shlex.quote, ["archdsl", *sys.argv[1:]])),
+        "command": done.command,
         **conditions("torch", "timm", "scikit-learn", "numpy"),
         "arch": {"name": a.name, "digest": a.digest(), "params": cost.params, "macs": cost.macs.total},
         "task": done.task.text(),

@@ -106,14 +106,14 @@ def listed(path: str) -> Listing:
         DiagnosticError: E418 where folders are missing or empty, or classes differ between them.
     """
     root = Path(path)
-    if not root.is_dir():
+    if not _is_folder(root):
         raise _unreadable(
             f"there is no folder {path}", "check `path`; a relative one starts at the current folder"
         )
     train = _classes(root / "train")
     names = tuple(train)
     validation = _classes(root / "val", names)
-    if (root / "test").is_dir():
+    if _is_folder(root / "test"):
         test = _classes(root / "test", names)
     else:
         test = {name: files[1::2] for name, files in validation.items()}
@@ -130,7 +130,7 @@ def listed(path: str) -> Listing:
 
 def _classes(folder: Path, known: tuple[str, ...] = ()) -> dict[str, list[Path]]:
     """The image files of every class of a split, sorted."""
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise _unreadable(
             f"there is no folder {folder}", "put images in train/<class>/ and val/<class>/ below the path"
         )
@@ -155,6 +155,13 @@ def _classes(folder: Path, known: tuple[str, ...] = ()) -> dict[str, list[Path]]
     if sum(map(len, found.values())) > MAX_IMAGES:
         raise _unreadable(f"{folder} has more than {MAX_IMAGES:,} images", "use a part of them")
     return found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # too long a name, or a folder that may not be entered
+        return False
 
 
 def _unreadable(message: str, help: str) -> DiagnosticError:

@@ -25,9 +25,7 @@ def operators(node: Node) -> Iterator[str]:
 
 def test_it_mixes_convolutions_a_scan_and_attention() -> None:
     a = archdsl.load("digits_hybrid")
-    first, second = (
-        {name for block in stage.blocks for name in operators(block)} for stage in a.stages
-    )
+    first, second = ({name for block in stage.blocks for name in operators(block)} for stage in a.stages)
     assert "conv2d" in first
     assert {"selective_scan", "attention"} <= second
     assert a.stages[-1].feature.tokens >= 16

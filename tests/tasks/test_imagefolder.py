@@ -137,6 +137,7 @@ def told(root: Path) -> str:
 def test_what_is_wrong_with_folders_is_told(photos: Path, tmp_path: Path) -> None:
     assert told(tmp_path / "nowhere") == f"there is no folder {tmp_path}/nowhere"
     assert told(photos / "train") == f"there is no folder {photos}/train/train"
+    assert told(tmp_path / ("x" * 300)).startswith("there is no folder")
     (photos / "val" / "grey").mkdir()
     assert told(photos) == f"{photos}/val/grey has no counterpart in train/"
     (photos / "val" / "grey").rmdir()
