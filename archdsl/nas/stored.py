@@ -38,9 +38,7 @@ def identify(plan: SearchPlan, store: Store, folder: Path, resume: bool, executo
     """
     known = store.attributes().get(SEARCH)
     if known is None:
-        store.set(SEARCH, _description(plan, executor))
-        if store.place != stores.MEMORY:
-            (folder / TEXT).write_text(plan.source.text, encoding="utf-8")
+        _describe(plan, store, folder, _description(plan, executor))
     elif not resume:
         raise DiagnosticError(
             Diagnostic(
@@ -60,6 +58,8 @@ def identify(plan: SearchPlan, store: Store, folder: Path, resume: bool, executo
                 help=f"compare with {folder / TEXT}, or give this search a folder of its own: --out",
             )
         )
+    elif known["text"] != plan.source.text:
+        _describe(plan, store, folder, {**known, "text": plan.source.text})
 
 
 def read_results(folder: Path, *, storage: str | None = None, name: str | None = None) -> Results:
@@ -183,6 +183,12 @@ def claim_from_json(d: Mapping[str, Any], text: str) -> ClaimResult:
         for r in d["results"]
     )  # fmt: skip
     return ClaimResult(plan, results, Verdict(d["verdict"]), d["level"])
+
+
+def _describe(plan: SearchPlan, store: Store, folder: Path, description: dict[str, Any]) -> None:
+    if store.place != stores.MEMORY:
+        (folder / TEXT).write_text(plan.source.text, encoding="utf-8")
+    store.set(SEARCH, description)
 
 
 def _description(plan: SearchPlan, executor: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from archdsl.diagnostics import DiagnosticError
 from archdsl.nas import storage as stores
 from archdsl.nas.beside import Beside
 from archdsl.nas.board import Pause
@@ -121,7 +122,11 @@ class Study:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except DiagnosticError:
+            if error is None:
+                raise
 
     def clock(self) -> float:
         """Seconds that drivers have been at work on this study."""
@@ -136,8 +141,8 @@ class Study:
             self._store.set(CLOCK, self.clock())
         finally:
             self._held.close()
-        if self._watcher is not None:
-            self._watcher.ended(self.results())
+            if self._watcher is not None:
+                self._watcher.ended(self.results())
 
     def next(self) -> Job | Pause:
         """See `Board.next`."""

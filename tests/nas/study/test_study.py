@@ -316,6 +316,7 @@ def test_a_larger_budget_goes_on_and_tests_a_new_winner(tmp_path: Path) -> None:
         many = study.results()
     assert len(many.trials) == 14
     assert many.trials[:2] == few.trials
+    assert many.text == read_results(tmp_path / "study").text == plan.source.text
     assert few.winner is not None
     assert many.winner is not None
     assert (loop.handed[-1] == "winner") == (many.winner.trial != few.winner.trial)
