@@ -130,15 +130,16 @@ class Study:
 
     def clock(self) -> float:
         """Seconds that drivers have been at work on this study."""
-        return self._before + time.monotonic() - self._since
+        return self._before if self._closed else self._before + time.monotonic() - self._since
 
     def close(self) -> None:
         """Ends the driver's work; the study can be resumed, and its results can still be read."""
         if self._closed:
             return
+        self._before = self.clock()
         self._closed = True
         try:
-            self._store.set(CLOCK, self.clock())
+            self._store.set(CLOCK, self._before)
         finally:
             self._held.close()
             if self._watcher is not None:
