@@ -34,6 +34,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "mamba_r": {"dim": 32, "depth": 3, "image": 64},
     "mambaout": {"dims": (16, 24, 32, 40), "depths": (1, 1, 2, 1), "image": 64},
     "hybrid": {"dim": 16, "image": 112},
+    "digits_hybrid": {},
+    "tiny": {},
 }
 FEW_BLOCKS = {
     "drop_path": "0.1",
@@ -55,7 +57,7 @@ def _small(name: str) -> archdsl.Model:
 
 def _images(model: archdsl.Model, batch: int = 2) -> torch.Tensor:
     h, w = model.architecture.image
-    return torch.randn(batch, 3, h, w)
+    return torch.randn(batch, model.architecture.channels, h, w)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -101,7 +103,7 @@ def test_half_precision_and_another_size(name: str) -> None:
         exact = model(images)
         assert exact.dtype == torch.float32
         h, w = model.architecture.image
-        assert model(torch.randn(1, 3, 2 * h, 3 * w)).shape == (1, 5)
+        assert model(torch.randn(1, model.architecture.channels, 2 * h, 3 * w)).shape == (1, 5)
         rough = model.to(torch.bfloat16)(images.bfloat16())
     assert rough.dtype == torch.bfloat16
     assert (rough.float() - exact).abs().max() <= 0.1 * exact.abs().max() + 0.02
