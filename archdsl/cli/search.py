@@ -41,7 +41,11 @@ def search(
     gpus: Annotated[
         float,
         typer.Option(
-            "--gpus", metavar="F", min=0, max=64, help="Of a trial, for ray: 0.5 lets two share one."
+            "--gpus",
+            metavar="F",
+            min=0,
+            max=64,
+            help="Of a trial; 0.5 lets two share one. Without any, trials run on the CPU.",
         ),
     ] = 0.0,
     address: Annotated[
@@ -75,7 +79,7 @@ def search(
     from archdsl.nas.search import search as run
 
     if executor != "ray":
-        for option, given in (("--address", address), ("--results", results), ("--gpus", gpus or None)):
+        for option, given in (("--address", address), ("--results", results)):
             if given is not None:
                 raise mistake("E510", f"`{option}` is for Ray", help="add --executor ray, or leave it out")
     replaced = {name: str(text) for name, text in parse_overrides(settings or ()).items()}
