@@ -160,6 +160,6 @@ def cannot_start(reason: str, log: str) -> DiagnosticError:
             "E414",
             "the local executor cannot start its workers",
             notes=(reason, *lines[-LAST_LINES:]),
-            help=f"`python -m {_MODULE} --help` says more where Python or a package is broken",
+            help="mend what its last lines tell; workers import what `archdsl build` imports",
         )
     )
