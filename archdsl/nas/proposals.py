@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from random import Random
 from typing import TYPE_CHECKING
 
+from archdsl.nas.choosers import Drawn
 from archdsl.nas.databases import quiet
 from archdsl.nas.plan import Sampler, SearchPlan
-from archdsl.nas.space import Alternatives, Choice, Domain, Point, Space
+from archdsl.nas.space import Alternatives, Choice, Domain, Interval, Point, Space
 
 if TYPE_CHECKING:
     import optuna
@@ -97,9 +98,9 @@ class Proposals:
         self._space.draw(known)
         return Proposal(None, point, known.parameters, known.distributions, {})
 
-    def uniform(self, number: int) -> Uniform:
-        """A chooser for points beside the sampler's, with the randomness of the draw of that number."""
-        return Uniform(_seed(self._sampler.seed, number))
+    def even(self, number: int) -> Drawn:
+        """Draws evenly, beside the sampler, with the randomness of the draw of that number."""
+        return Drawn(Random(_seed(self._sampler.seed, number)), {})
 
     def dropped(self, proposal: Proposal) -> None:
         """It is not tried."""
@@ -182,29 +183,6 @@ def pruned(proposal: Proposal, violation: float, attributes: Mapping[str, object
     )
 
 
-class Uniform:
-    """Chooses evenly, on a log scale where the domain has one."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-
-    def choose(self, domain: Domain) -> Choice:
-        """One of the values of the domain."""
-        if isinstance(domain, Alternatives):
-            return self.random.choice(domain.labels)
-        low, high = domain.low, domain.high
-        if domain.log:
-            low, high = math.log(low), math.log(high)
-        value = low + (high - low) * self.random.random()
-        if domain.log:
-            value = math.exp(value)
-        step = domain.step or (1 if domain.whole else None)
-        if step is not None:
-            value = domain.low + step * round((value - domain.low) / step)
-        value = min(max(value, domain.low), domain.high)
-        return round(value) if domain.whole else value
-
-
 class _Asked:
     """Asks Optuna's trial for every choice."""
 
@@ -233,7 +211,10 @@ class _Known:
 
     def choose(self, domain: Domain) -> Choice:
         value = self._point[domain.name]
-        self.parameters[domain.name] = value
+        stored = value
+        if isinstance(domain, Interval) and not isinstance(value, str):
+            stored = min(max(value, domain.low), domain.high)  # low + n * step may lie a rounding beside it
+        self.parameters[domain.name] = stored
         self.distributions[domain.name] = _distribution(domain)
         return value
 

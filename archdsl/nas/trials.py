@@ -199,13 +199,13 @@ class Trials:
     def _even(self, draw: int) -> Proposal | None:
         """A point nobody drew yet, every one as likely; None where none was found."""
         space = self._plan.space
-        uniform = self._proposals.uniform(draw)
+        drawn = self._proposals.even(draw)
         listed = space.count is not None and space.count <= LISTED
         if listed:
             points = list(space.points())
-            uniform.random.shuffle(points)
+            drawn.random.shuffle(points)
         else:
-            points = [space.draw(uniform) for _ in range(EVEN_DRAWS)]
+            points = [space.draw(drawn) for _ in range(EVEN_DRAWS)]
         for point in points:
             if _text(point) not in self._points:
                 found = self._plan.candidates.at(point)

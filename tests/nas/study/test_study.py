@@ -197,6 +197,14 @@ def test_a_space_that_is_used_up_ends_the_search(sampler: str, tmp_path: Path) -
         assert len(study.results().trials) == 4
 
 
+@pytest.mark.parametrize("sampler", ["tpe(seed = 0)", "nsga2(seed = 0)", "random(seed = 0)", "grid"])
+def test_steps_of_real_numbers_are_all_tried(sampler: str, tmp_path: Path) -> None:
+    vary = "s4.mlp_ratio in 0.1 .. 0.7 step 0.1\n    s3.mlp_ratio in 2 .. 8 step 3"
+    with Study.open(planned(tmp_path, search(sampler, "trials(50)", vary=vary)), tmp_path / "study") as study:
+        assert Loop(study).run()
+        assert len({t.key for t in study.results().trials}) == 21
+
+
 def test_real_numbers_never_run_out(tmp_path: Path) -> None:
     vary = "s4.mlp_ratio in 1 .. 4\n    drop_path in 0.01 .. 0.3 log"
     plan = planned(tmp_path, search("tpe(seed = 0)", "trials(25)", vary=vary))
