@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 
@@ -29,22 +29,35 @@ class Axis:
     ticks: tuple[tuple[float, str], ...]
 
     def place(self, value: float) -> float:
-        """Where a value lies, 0 at the low end and 1 at the high one."""
+        """Where a value lies, 0 at the low end and 1 at the high one; at the end where it lies beyond."""
+        value = min(self.high, max(self.low, value))
         if self.log:
             return log10(value / self.low) / log10(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
 
-def axis_of(values: Iterable[float], metric: str = "", *, whole: bool = False, wanted: int = 6) -> Axis:
+def axis_of(
+    values: Iterable[float],
+    metric: str = "",
+    *,
+    core: Collection[float] = (),
+    whole: bool = False,
+    wanted: int = 6,
+) -> Axis:
     """The axis that shows all finite values.
 
     Args:
+        core: the values that matter: others may take as much room as these, on either side, and lie beyond
+            the axis where they are further off.
         metric: as in `Objective`, for the unit of the labels; `seconds` for a time.
         whole: values are whole numbers, and so are the ticks.
         wanted: about how many ticks.
     """
     finite = [v for v in values if isfinite(v)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
+    if core and min(core) < max(core):
+        room = max(core) - min(core)
+        low, high = max(low, min(core) - room), min(high, max(core) + room)
     kind = metric.partition("(")[0]
     if low > 0 and high / low >= LOG_FROM and not whole:
         room = (high / low) ** PADDING

@@ -19,7 +19,7 @@ BOX: Box = (72, 34, 712, 350)
 """Of the scatter."""
 WIDE: Box = (72, 34, 1022, 300)
 """Of the learning curves."""
-NO_VALUE = one_digit(BOX[1] + BOX[3] + 40)
+NO_VALUE = one_digit(BOX[1] + BOX[3] + 66)
 """Where marks stand that have no value on the upright axis."""
 _PAINTED = (State.FAILED, State.STOPPED, State.RUNNING, State.COMPLETE)
 
@@ -81,7 +81,8 @@ def data(
     content = {
         "trials": [t.number for t in results.trials],
         "axes": [
-            {"name": m.name, "label": label(m), "values": [_short(v) for v in m.values], **_axis(m.axis)}
+            {"name": m.name, "label": label(m), "beyond": m.beyond, **_axis(m.axis)}
+            | {"values": [_short(v) for v in m.values]}
             for m in found
         ],
         "lines": lines,

@@ -31,6 +31,11 @@ class Measure:
     axis: Axis
     better: int = 0
 
+    @property
+    def beyond(self) -> bool:
+        """Whether some value lies beyond the axis."""
+        return any(v is not None and not self.axis.low <= v <= self.axis.high for v in self.values)
+
 
 def measures(results: Results) -> tuple[Measure, ...]:
     """All axes there are; objectives first."""
@@ -38,7 +43,13 @@ def measures(results: Results) -> tuple[Measure, ...]:
     better = {o.text: 1 if o.maximize else -1 for o in results.objectives}
     names = [*better, *sorted({name for t in trials for name in t.values} - {*better, "params", "macs"})]
     names += [name for name in ("params", "macs") if name not in better]
-    found = [_measure(name, [_value(t, name) for t in trials], better.get(name, 0)) for name in names]
+    found = []
+    for name in names:
+        values = [_value(t, name) for t in trials]
+        core = [
+            v for t, v in zip(trials, values, strict=True) if t.state is State.COMPLETE and name in better
+        ]
+        found.append(_measure(name, values, better.get(name, 0), core=core))
     for path in varied(results):
         numbers = [_number(t.changes.get(path)) for t in trials]
         if all(n is not None for t, n in zip(trials, numbers, strict=True) if path in t.changes):
@@ -95,9 +106,18 @@ def _steps(points: Sequence[Point], *, later: bool) -> tuple[Point, ...]:
     return tuple(out)
 
 
-def _measure(name: str, values: Sequence[float | None], better: int, *, whole: bool = False) -> Measure:
+def _measure(
+    name: str,
+    values: Sequence[float | None],
+    better: int,
+    *,
+    core: Sequence[float | None] = (),
+    whole: bool = False,
+) -> Measure:
     finite = tuple(v if v is not None and isfinite(v) else None for v in values)
-    return Measure(name, finite, axis_of([v for v in finite if v is not None], name, whole=whole), better)
+    inner = [v for v in core if v is not None and isfinite(v)]
+    axis = axis_of([v for v in finite if v is not None], name, core=inner, whole=whole)
+    return Measure(name, finite, axis, better)
 
 
 def _value(trial: Trial, name: str) -> float | None:

@@ -109,6 +109,7 @@
   // Plots: places come from an axis, ticks come with it.
   const place = (axis, v) => axis.log
     ? Math.log(v / axis.low) / Math.log(axis.high / axis.low) : (v - axis.low) / (axis.high - axis.low);
+  const inside = (axis, v) => place(axis, Math.min(axis.high, Math.max(axis.low, v)));
   const box = (plot) => plot.dataset.box.split(" ").map(Number);
   const draw = (plot, parent, name, attributes, text) => {
     const e = document.createElementNS(plot.namespaceURI, name);
@@ -132,7 +133,7 @@
   };
   const points = (plot, across, up) => {
     const [left, top, width, height] = box(plot);
-    return ([x, y]) => `${(left + width * place(across, x)).toFixed(1)} ${(top + height * (1 - place(up, y))).toFixed(1)}`;
+    return ([x, y]) => `${(left + width * inside(across, x)).toFixed(1)} ${(top + height * (1 - inside(up, y))).toFixed(1)}`;
   };
 
   const scatter = find("scatter");
@@ -151,11 +152,13 @@
       mark.style.display = shown ? "" : "none";
       if (!shown) continue;
       if (!known) missing += 1;
-      const to = known ? at([x, y]) : `${(left + width * place(across, x)).toFixed(1)} ${top + height + 40}`;
+      const to = known ? at([x, y]) : `${(left + width * inside(across, x)).toFixed(1)} ${top + height + 66}`;
       mark.setAttribute("transform", `translate(${to.replace(" ", ",")})`);
     }
     const note = scatter.querySelector(".missing");
     note.textContent = missing ? `no ${up.name}` : "";
+    find("beyond").hidden = !(across.beyond || up.beyond);
+    scatter.setAttribute("viewBox", `0 0 800 ${top + height + (missing ? 84 : 54)}`);
   };
   if (scatter) for (const id of ["across", "up"]) find(id).addEventListener("change", showAxes);
 

@@ -22,6 +22,8 @@ from archdsl.nas.report.words import cell, difference_text, one_digit, run_once,
 from archdsl.nas.results import Results, State
 
 WEIGHTS = "winner.safetensors"
+LONG = 22
+"""Characters of a value from which its column is wide."""
 LIMIT = 1_000_000
 """Bytes of the file, at most."""
 _LEGEND = (
@@ -133,6 +135,7 @@ def _page(
         wide=WIDE,
         line=path_data(line(shown, x, y), BOX, x.axis, y.axis),
         marks=placed,
+        beyond=x.beyond or y.beyond,
         missing=any(place == NO_VALUE for _, _, place in placed),
         legend=[entry for entry in _LEGEND if _in_legend(entry[1], seen, results)],
         charts=drawn,
@@ -141,6 +144,7 @@ def _page(
         left_out=len(results.trials) - len(shown.trials),
         columns=[*names, "seconds", "epochs"],
         paths=varied(shown),
+        long={p for p in varied(shown) if any(len(t.changes.get(p, "")) > LONG for t in shown.trials)},
         commands=_commands(results, folder),
         picture=picture if len(picture) <= 5 * detail.text else "",
         diff=diff,

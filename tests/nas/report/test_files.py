@@ -14,6 +14,7 @@ from archdsl.diagnostics import Source
 from archdsl.lang import format_source
 from archdsl.nas.plan import Objective
 from archdsl.nas.report import report_html, trials_csv, write_report
+from archdsl.nas.report.axes import axis_of
 from archdsl.nas.report.csv_table import safe
 from archdsl.nas.results import State
 
@@ -101,3 +102,18 @@ def test_the_winner_stands_by_itself(tmp_path: Path) -> None:
 def test_a_study_without_a_winner_leaves_no_winner(tmp_path: Path) -> None:
     write_report(tmp_path, samples.results(0))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "trials.csv"]
+
+
+def test_an_axis_keeps_room_for_what_matters() -> None:
+    axis = axis_of([0.1, 0.9, 0.95, 1.0], "accuracy", core=[0.9, 1.0])
+    assert 0.75 < axis.low < 0.8
+    assert axis.place(0.1) == 0
+    assert 0.45 < axis.place(0.9) < 0.6
+    assert [label for _, label in axis.ticks] == ["0.80", "0.85", "0.90", "0.95", "1.00"]
+
+
+def test_far_apart_values_get_a_logarithmic_axis() -> None:
+    axis = axis_of([2e5, 3e7], "params")
+    assert axis.log
+    assert [label for _, label in axis.ticks] == ["200 k", "500 k", "1 M", "2 M", "5 M", "10 M", "20 M"]
+    assert not axis_of([0.9, 0.99], "accuracy").log
