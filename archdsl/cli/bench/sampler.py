@@ -84,7 +84,6 @@ def sampler(
                 typer.echo(f"{who}, seed {seed}: {', '.join(map(' = '.join, settings.items()))}", err=True)
                 varied = replace(read_search(search, settings), claims=())
                 outcomes.append(_run(varied, who, seed, Path(scratch) / str(len(outcomes)), at_a_time, score))
-    means = {who: _mean(outcomes, who) for who in (SEARCH, RANDOM)}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_footer=True)
     table.add_column("searched by", style="cyan")
     for heading in ("seed", "trials", "complete", "epochs", "validation", "test"):
@@ -93,11 +92,12 @@ def sampler(
         counts = (o.seed, o.trials, o.complete, o.epochs)
         table.add_row(o.who, *map(str, counts), f"{o.validation:.4f}", f"{o.test:.4f}")
     console().print(table)
-    said = _said(outcomes, means, score)
+    said = _said(outcomes, score)
     typer.echo(said)
     results = {
         "what": f"winners by {score}, chosen on validation and tested once: the search as it is, and random "
-        "search without early stopping that may train as many epochs",
+        "search without early stopping that begins trials until it has trained as many epochs, and finishes "
+        "them",
         **conditions("torch", "timm", "optuna", "scikit-learn"),
         "search": plan.source.text,
         "workers": at_a_time,
@@ -108,7 +108,6 @@ def sampler(
             }
             for o in outcomes
         ],
-        "mean test": means,
         "said": said,
     }  # fmt: skip
     write(results, out)
@@ -177,27 +176,25 @@ def _outcome(results: Results, winner: Winner, who: str, seed: int, runs: int, s
     )  # fmt: skip
 
 
-def _mean(outcomes: Sequence[Outcome], who: str) -> float:
-    return statistics.fmean(o.test for o in outcomes if o.who == who)
-
-
-def _said(outcomes: Sequence[Outcome], means: Mapping[str, float], score: str) -> str:
-    """The result in a sentence, with the interval of the difference where there are seeds enough."""
+def _said(outcomes: Sequence[Outcome], score: str) -> str:
+    """The result in sentences, with the interval of the difference where there are seeds enough."""
     from archdsl.nas.claims import LEVEL, interval
 
-    pairs = [
-        a.test - b.test
-        for a in outcomes
-        for b in outcomes
-        if (a.who, b.who) == (SEARCH, RANDOM) and a.seed == b.seed
-    ]
-    difference = statistics.fmean(pairs)
+    by = {who: [o for o in outcomes if o.who == who] for who in (SEARCH, RANDOM)}
+    test = [statistics.fmean(o.test for o in found) for found in by.values()]
+    validation = [statistics.fmean(o.validation for o in found) for found in by.values()]
+    epochs = [sum(o.epochs for o in found) for found in by.values()]
+    pairs = [a.test - b.test for a, b in zip(*by.values(), strict=True)]
     text = (
-        f"test {score}, mean of {len(pairs)}: {means[SEARCH]:.4f} by the search, "
-        f"{means[RANDOM]:.4f} by random search at equal cost; difference {difference:+.4f}"
+        f"test {score}, mean of {len(pairs)}: {test[0]:.4f} by the search in {epochs[0]} epochs, "
+        f"{test[1]:.4f} by random search in {epochs[1]} "
+        f"(validation {validation[0]:.4f} and {validation[1]:.4f})"
     )
     if len(pairs) < 2 or len(set(pairs)) < 2:
         return text
     low, high = interval(pairs, LEVEL)
-    verdict = "better" if low > 0 else "worse" if high < 0 else "no difference that so few runs could show"
-    return f"{text}, {LEVEL:.0%} interval {low:+.4f} to {high:+.4f}: {verdict}"
+    verdict = (
+        "better" if low > 0 else "worse" if high < 0 else "no difference that so few searches could show"
+    )
+    difference = statistics.fmean(pairs)
+    return f"{text}; difference {difference:+.4f}, {LEVEL:.0%} interval {low:+.4f} to {high:+.4f}: {verdict}"
