@@ -100,6 +100,13 @@ class Board:
         return True
 
 
+class Full(defaultdict[str, list[Report]]):
+    """Where nothing more can be written."""
+
+    def __missing__(self, key: str) -> list[Report]:
+        raise OSError("no space left")
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home and a working folder of the test's own, which show what Ray leaves."""
@@ -205,6 +212,9 @@ def test_ray_that_runs_already_is_used_and_left(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False, log_to_driver=False)
     try:
+        broken = Board([job(tmp_path, "trial-0", "slow(seconds = 1)")], reports=Full())
+        with pytest.raises(OSError, match="no space left"):
+            RayExecutor().run(broken, Resources(1, results=tmp_path / "results"), tmp_path / "broken")
         found = []
         for folder in (tmp_path / "a" / "small", tmp_path / "b" / "small"):
             board = Board([job(folder, "trial-0", "slow(seconds = 0)")])
@@ -212,7 +222,7 @@ def test_ray_that_runs_already_is_used_and_left(tmp_path: Path) -> None:
             found.append(untimed(board.reports["trial-0"]))
         assert found[0] == found[1]
         assert ray.is_initialized()
-        assert sorted(f.name for f in (tmp_path / "results").iterdir()) == ["small", "small-2"]
+        assert sorted(f.name for f in (tmp_path / "results").iterdir()) == ["broken", "small", "small-2"]
     finally:
         ray.shutdown()
 

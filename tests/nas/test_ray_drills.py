@@ -139,6 +139,17 @@ def test_a_killed_driver_is_gone_on_after(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_ctrl_c_ends_all_at_once(tmp_path: Path) -> None:
+    drill = Drill(tmp_path, 2, seconds=2.0)
+    driver = drill.start()
+    until(lambda: drill.epochs() >= 2)
+    driver.send_signal(signal.SIGINT)
+    said, _ = driver.communicate(timeout=60)
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    until(lambda: not drill.processes(), 20, drill.processes)
+
+
+@pytest.mark.slow
 def test_drivers_and_actors_are_killed_at_random(tmp_path: Path) -> None:
     drill = Drill(tmp_path, 8)
     chance = random.Random(0)

@@ -26,15 +26,16 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
 @contextmanager
-def connected(resources: Resources) -> Iterator[None]:
-    """Ray, for the block. One that this process has started before is used and left as it is.
+def connected(resources: Resources) -> Iterator[bool]:
+    """Ray, for the block. One that this process has started before is used and left as it is; this is
+    whether it is so.
 
     Raises:
         DiagnosticError: E414 where it can't be started or reached, or has not what one job needs.
     """
     if ray.is_initialized():
         with _quiet(logging.WARNING), _signals():
-            yield
+            yield True
         return
     session: Path | None = None
     level = logging.ERROR if resources.address is None else logging.WARNING
@@ -43,10 +44,10 @@ def connected(resources: Resources) -> Iterator[None]:
             if resources.address is None:
                 session = _start(resources)
                 with swept(session.name):
-                    yield
+                    yield False
             else:
                 _join(resources.address)
-                yield
+                yield False
         finally:
             ray.shutdown()
         if session is not None:

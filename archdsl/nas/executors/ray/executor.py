@@ -50,17 +50,22 @@ class RayExecutor:
             self._run(board, resources, folder)
 
     def _run(self, board: Board, resources: Resources, folder: Path) -> None:
+        from archdsl.nas.executors.ray.adapters import Interrupted
         from archdsl.nas.executors.ray.cluster import connected
-        from archdsl.nas.executors.ray.steering import Interrupted, Steering
+        from archdsl.nas.executors.ray.steering import Steering
 
         storage = (resources.results or Path("~/ray_results")).expanduser().absolute()
         experiment = _experiment(storage, folder)
-        with connected(resources):
+        with connected(resources) as stays:
             steering = Steering(board, resources, experiment)
             try:
                 _tuner(steering, resources, experiment).fit()
-            except Interrupted as interrupted:
-                raise interrupted.error from None
+            except BaseException as error:
+                if stays:
+                    steering.abandon()
+                if isinstance(error, Interrupted):
+                    raise error.error from None
+                raise
             finally:
                 steering.close()
 
@@ -100,7 +105,7 @@ def _tuner(steering: Steering, resources: Resources, experiment: Path) -> Tuner:
     from ray import tune
     from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 
-    from archdsl.nas.executors.ray.steering import JobCallback, JobScheduler, JobSearcher, job_id
+    from archdsl.nas.executors.ray.adapters import JobCallback, JobScheduler, JobSearcher, job_id
     from archdsl.nas.executors.ray.trainable import JobTrainable
 
     request = {"cpu": resources.threads, "gpu": resources.gpus}
