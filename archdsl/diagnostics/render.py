@@ -14,8 +14,8 @@ _CUT = "..."
 def render(diagnostic: Diagnostic) -> str:
     """The diagnostic as plain text: code, place, source line with caret, notes and the next step.
 
-    Of a span over several lines the first is shown. Characters that a terminal would act on, or that can't be
-    written, are shown as pictures of themselves.
+    Of a span over several lines the first is shown; without a span the label is the first note. Characters
+    that a terminal would act on, or that can't be written, are shown as pictures of themselves.
     """
     d = diagnostic
     out = [f"{d.severity.value}[{d.code}]: {d.message}"]
@@ -30,6 +30,8 @@ def render(diagnostic: Diagnostic) -> str:
         out.append(f"{gutter}  |")
         out.append(f"{number}  | {line}".rstrip())
         out.append(f"{gutter}  | {pad}{carets} {d.label}".rstrip())
+    elif d.label:
+        out.append(f"{gutter}  = note: {d.label}")
     out += [f"{gutter}  = note: {note}" for note in d.notes]
     if d.help:
         out.append(f"{gutter}  = help: {d.help}")

@@ -63,6 +63,7 @@ def search(
         address,
         None if results is None else Path(results),
     )
+    plan.task.prepare()
     with ExitStack() as stack:
         if out is None and storage == MEMORY:
             folder = Path(mkdtemp(prefix="archdsl-"))
