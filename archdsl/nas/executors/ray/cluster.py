@@ -43,7 +43,7 @@ def connected(resources: Resources) -> Iterator[bool]:
         try:
             if resources.address is None:
                 session = _start(resources)
-                with swept(session.name):
+                with swept(session):
                     yield False
             else:
                 _join(resources.address)

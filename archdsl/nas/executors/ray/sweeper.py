@@ -1,13 +1,14 @@
 """Ends what a killed driver leaves of its Ray: two of its daemons, and actors that were about to start, would
 wait a minute for the others.
 
-The driver starts this file as a program of its own, with the name of Ray's session and the processes that run
-so far, and holds a pipe to it, which closes when the driver is gone, whatever has become of it.
+The driver starts this file as a program of its own, with the folder of Ray's session and the processes that
+run so far, and holds a pipe to it, which closes when the driver is gone, whatever has become of it.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,14 +24,15 @@ PAUSE = 0.25
 
 
 @contextmanager
-def swept(session: str) -> Iterator[None]:
-    """Lets the processes of a session of Ray end with this one, if it is killed inside the block. Linux."""
+def swept(session: Path) -> Iterator[None]:
+    """Lets a session of Ray, given by its folder, end with this process if that is killed inside the block.
+    Linux only."""
     if not _PROC.is_dir():
         yield
         return
     found = [f"{pid}:{began}" for pid, began in _below(os.getpid())]
     sweeper = subprocess.Popen(
-        [sys.executable, "-I", "-S", __file__, session, *found],
+        [sys.executable, "-I", "-S", __file__, str(session), *found],
         stdin=subprocess.PIPE,
         start_new_session=True,
         cwd="/",
@@ -60,7 +62,7 @@ def _stat(pid: int) -> tuple[int, str]:
     return int(fields[1]), fields[19]
 
 
-def _sweep(session: str, processes: list[str]) -> None:
+def _sweep(session: Path, processes: list[str]) -> None:
     sys.stdin.read()
     for process in processes:
         number, _, began = process.partition(":")
@@ -69,9 +71,10 @@ def _sweep(session: str, processes: list[str]) -> None:
                 os.kill(int(number), signal.SIGKILL)
     for _ in range(ROUNDS):
         time.sleep(PAUSE)
-        for pid in _named(session):
+        for pid in _named(session.name):
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(session, ignore_errors=True)
 
 
 def _named(session: str) -> list[int]:
@@ -85,4 +88,4 @@ def _named(session: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    _sweep(sys.argv[1], sys.argv[2:])
+    _sweep(Path(sys.argv[1]), sys.argv[2:])
