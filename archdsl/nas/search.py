@@ -13,9 +13,10 @@ from archdsl.nas import executors
 from archdsl.nas.board import Resources
 from archdsl.nas.plan import SearchPlan
 from archdsl.nas.read import read_search
+from archdsl.nas.report import Files
 from archdsl.nas.storage import MEMORY
 from archdsl.nas.study import Study
-from archdsl.nas.watch import Watcher
+from archdsl.nas.watch import Together, Watcher
 
 FOLDER = "runs"
 
@@ -35,7 +36,8 @@ def search(
     watcher: Watcher | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Study:
-    """Carries out a search; what it found is in `.results()` of the study that is returned.
+    """Carries out a search; what it found is in `.results()` of the study that is returned, and as files in
+    its folder: `report.html`, `trials.csv`, the winner.
 
     Args:
         source: path of a `.search` file, name of a shipped search, or a plan that was read.
@@ -70,6 +72,7 @@ def search(
             stack.callback(rmtree, folder, ignore_errors=True)
         else:
             folder = Path(out) if out is not None else Path(FOLDER) / plan.name
+        files = None if out is None and storage == MEMORY else Files(folder)
         runner = executors.find(executor)
         stack.callback(runner.close)
         runner.prepare(resources, folder)
@@ -80,11 +83,15 @@ def search(
                 storage=storage,
                 resume=resume,
                 workers=resources.workers,
-                watcher=watcher,
+                watcher=Together(*(w for w in (files, watcher) if w is not None)),
                 executor=executor,
             )
         )
+        if files is not None:
+            files.follow(study.results)
         runner.run(study, resources, study.folder)
+    if files is not None and files.problem is not None:
+        raise files.problem
     return study
 
 

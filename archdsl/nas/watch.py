@@ -39,3 +39,45 @@ class Watcher(Protocol):
     def ended(self, results: Results) -> None:
         """The search is over or was interrupted."""
         ...
+
+
+class Together:
+    """Watchers that are told the same, in this order."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def began(self, plan: SearchPlan, known: Results) -> None:
+        """See `Watcher.began`."""
+        for watcher in self._watchers:
+            watcher.began(plan, known)
+
+    def started(self, job: Job) -> None:
+        """See `Watcher.started`."""
+        for watcher in self._watchers:
+            watcher.started(job)
+
+    def progressed(self, job_id: str, epoch: float) -> None:
+        """See `Watcher.progressed`."""
+        for watcher in self._watchers:
+            watcher.progressed(job_id, epoch)
+
+    def changed(self, trial: Trial) -> None:
+        """See `Watcher.changed`."""
+        for watcher in self._watchers:
+            watcher.changed(trial)
+
+    def claimed(self, claim: ClaimResult) -> None:
+        """See `Watcher.claimed`."""
+        for watcher in self._watchers:
+            watcher.claimed(claim)
+
+    def said(self, text: str) -> None:
+        """See `Watcher.said`."""
+        for watcher in self._watchers:
+            watcher.said(text)
+
+    def ended(self, results: Results) -> None:
+        """See `Watcher.ended`."""
+        for watcher in self._watchers:
+            watcher.ended(results)
