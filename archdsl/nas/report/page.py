@@ -18,7 +18,16 @@ from archdsl.nas.report.drawing import BOX, NO_VALUE, WIDE, curve_paths, data, m
 from archdsl.nas.report.intervals import interval, mean
 from archdsl.nas.report.measures import first_axes, label, line, measures
 from archdsl.nas.report.winner import winner_arch, winner_diff
-from archdsl.nas.report.words import cell, difference_text, one_digit, run_once, shortened, value_text, varied
+from archdsl.nas.report.words import (
+    cell,
+    difference_text,
+    one_digit,
+    ordered,
+    run_once,
+    shortened,
+    value_text,
+    varied,
+)
 from archdsl.nas.results import Results, State
 
 WEIGHTS = "winner.safetensors"
@@ -109,6 +118,7 @@ def _page(
         "one": one_digit,
         "interval": interval,
         "mean": mean,
+        "ordered": ordered,
     }
     return environment.from_string(_file("page.html.jinja")).render(
         r=results,
@@ -141,6 +151,7 @@ def _page(
         charts=drawn,
         curves=list(curve_paths(shown, drawn[0])) if drawn else [],
         rows=shown.trials,
+        failures=Counter(t.reason for t in results.trials if t.state is State.FAILED).most_common(3),
         left_out=len(results.trials) - len(shown.trials),
         columns=[*names, "seconds", "epochs"],
         paths=varied(shown),

@@ -9,7 +9,7 @@ from difflib import unified_diff
 from archdsl.diagnostics import Source
 from archdsl.graph.architecture import Architecture
 from archdsl.lang.formatter import format_source
-from archdsl.nas.report.words import value_text
+from archdsl.nas.report.words import values_text
 from archdsl.nas.results import Results, State, Winner
 
 
@@ -50,10 +50,10 @@ def _head(results: Results, winner: Winner) -> Iterator[str]:
         yield f"  {path} = {text}"
     seeds = len(trial.reports[-1].seeds) if trial.reports else 0
     mean = f", mean of {seeds} seeds" if seeds > 1 else ""
-    found = ", ".join(f"{n} {value_text(n, v)}" for n, v in trial.values.items())
+    found = values_text(trial.values, results.objectives)
     yield f"Validation, {trial.epochs} epochs{mean}: {found}."
     if winner.test:
-        found = ", ".join(f"{n} {value_text(n, v)}" for n, v in winner.test.items())
+        found = values_text(winner.test, results.objectives)
         yield f"Test, taken once, after the choice: {found}."
     yield f"Digest {trial.digest}."
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
+from archdsl.nas.plan import Objective
 from archdsl.nas.results import Results, Trial
 
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -61,6 +63,16 @@ def seconds_text(seconds: float) -> str:
 def changes_text(trial: Trial) -> str:
     """`s3.blocks = scan + attn, train.lr = 0.001`; `as written` where nothing is changed."""
     return ", ".join(f"{path} = {text}" for path, text in trial.changes.items()) or "as written"
+
+
+def ordered(values: Mapping[str, float], objectives: Sequence[Objective]) -> dict[str, float]:
+    """The values, objectives first."""
+    return {o.text: values[o.text] for o in objectives if o.text in values} | dict(values)
+
+
+def values_text(values: Mapping[str, float], objectives: Sequence[Objective]) -> str:
+    """`accuracy 0.9812, macs 1.23 M`, objectives first."""
+    return ", ".join(f"{name} {value_text(name, v)}" for name, v in ordered(values, objectives).items())
 
 
 def varied(results: Results) -> tuple[str, ...]:

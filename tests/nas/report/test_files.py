@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,21 @@ def test_far_apart_values_get_a_logarithmic_axis() -> None:
     assert axis.log
     assert [label for _, label in axis.ticks] == ["200 k", "500 k", "1 M", "2 M", "5 M", "10 M", "20 M"]
     assert not axis_of([0.9, 0.99], "accuracy").log
+
+
+def test_a_search_of_claims_alone_has_no_empty_front() -> None:
+    text = report_html(samples.results(0), FOLDER)
+    assert 'id="claims"' in text
+    assert 'id="front"' not in text
+    assert 'id="table"' not in text
+
+
+def test_failures_are_told_above_the_table() -> None:
+    found = samples.results(8)
+    failed = tuple(
+        replace(t, state=State.FAILED, reason="nan: the loss is not finite", reports=(), values={})
+        for t in found.trials
+    )
+    text = report_html(replace(found, trials=failed, front=(), winner=None), FOLDER)
+    assert "No trial is complete." in text
+    assert "8 failed:</span> nan: the loss is not finite" in text
