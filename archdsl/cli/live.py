@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from archdsl.cli.front import counts_text, trial_table
+from archdsl.cli.front import TrialTable, counts_text
 from archdsl.cli.messages import counted
 from archdsl.nas.jobs import Job
 from archdsl.nas.plan import SearchPlan
@@ -20,6 +20,10 @@ from archdsl.nas.results import ClaimResult, Results, State, Trial
 
 BEST = 5
 """Trials that the live table lists."""
+TRIAL = "trial-"
+"""How the names of the search's own jobs begin."""
+BAR = 32
+"""Columns of the budget's bar, at most."""
 LINES = 3
 """Of what was said, the last that stay in sight."""
 
@@ -87,7 +91,7 @@ class Lines(Quiet):
 
 @dataclass(slots=True)
 class _Running:
-    """A job that is out."""
+    """A job that is out. The winner's test trains nothing: `epochs` is 0."""
 
     epochs: int
     epoch: float = 0.0
@@ -129,33 +133,29 @@ class LiveTable(Quiet):
 
     def started(self, job: Job) -> None:
         if self._sight:
-            self._sight.running[job.id] = _Running(job.rungs[-1])
+            self._sight.running[job.id] = _Running(job.rungs[-1] if job.split != "test" else 0)
 
     def progressed(self, job_id: str, epoch: float) -> None:
         if self._sight and job_id in self._sight.running:
-            self._sight.running[job_id].epoch = epoch
+            job = self._sight.running[job_id]
+            job.epoch = epoch
+            if epoch >= job.epochs and not job_id.startswith(TRIAL):
+                del self._sight.running[job_id]  # of a claim: nobody says that it is over
 
     def changed(self, trial: Trial) -> None:
         if self._sight is None:
             return
         self._sight.trials[trial.number] = trial
         if trial.state is not State.RUNNING:
-            self._sight.running.pop(f"trial-{trial.number}", None)
+            self._sight.running.pop(f"{TRIAL}{trial.number}", None)
 
     def claimed(self, claim: ClaimResult) -> None:
         if self._sight:
             self._sight.claims.append(claim)
-            self._forget_finished()
 
     def said(self, text: str) -> None:
         if self._sight:
             self._sight.lines = [*self._sight.lines, text][-LINES:]
-
-    def _forget_finished(self) -> None:
-        """Jobs of claims end with their last epoch; nobody says so."""
-        sight = self._sight
-        if sight:
-            sight.running = {k: r for k, r in sight.running.items() if r.epoch < r.epochs}
 
     def _used(self, sight: _Sight) -> float:
         """The share of the budget that is used up, 0 to 1."""
@@ -163,7 +163,7 @@ class LiveTable(Quiet):
         ended = [t for t in sight.trials.values() if t.state not in (State.REFUSED, State.RUNNING)]
         epochs = sum(t.epochs for t in sight.trials.values()) * len(plan.seeds)
         epochs_running = sum(
-            r.epoch / r.epochs for name, r in sight.running.items() if name.startswith("trial-")
+            r.epoch / r.epochs for name, r in sight.running.items() if name.startswith(TRIAL)
         )
         shares = [0.0]
         if budget.trials:
@@ -183,21 +183,25 @@ class LiveTable(Quiet):
         left = ""
         if 0 < sight.known < share or sight.known < share < 1:
             left = f"about {_clock(spent * (1 - share) / (share - sight.known))} left"
-        budget = Table.grid(padding=(0, 2))
-        budget.add_row(
-            ProgressBar(1.0, share, width=32), f"{share:4.0%}", _clock(spent), left,
-            counts_text(sight.trials.values()),
-        )  # fmt: skip
-        parts: list[RenderableType] = [Text(_head(sight.plan), style="bold"), budget]
+        budget = Table.grid(padding=(0, 2, 0, 0))
+        times = ", ".join(t for t in (_clock(spent), left) if t)
+        budget.add_row(ProgressBar(1.0, share, width=BAR), Text(f"{share:4.0%}", no_wrap=True), Text(times))
+        parts: list[RenderableType] = [
+            Text(_head(sight.plan), style="bold"), budget, Text(_counts(sight)),
+        ]  # fmt: skip
         if sight.running:
-            running = Table.grid(padding=(0, 2))
-            for name, job in sorted(sight.running.items()):
+            running = Table.grid(padding=(0, 2, 0, 0))
+            for name, job in sorted(sight.running.items(), key=lambda item: _order(item[0])):
+                title = Text(name, style="cyan", no_wrap=True)
+                if not job.epochs:
+                    running.add_row(title, Text("its test"))
+                    continue
                 bar = ProgressBar(job.epochs, min(job.epoch, job.epochs), width=24)
-                running.add_row(Text(name, style="cyan"), bar, f"{job.epoch:.1f} of {job.epochs} epochs")
+                running.add_row(title, bar, Text(f"{job.epoch:.1f} of {counted(job.epochs, 'epoch')}"))
             parts.append(running)
         best = self._best(sight)
         if best:
-            parts.append(trial_table("best so far", best, sight.plan.objectives))
+            parts.append(TrialTable("best so far", best, sight.plan.objectives))
         parts += [Text(f"{c.verdict.value}: {c.plan.finding}") for c in sight.claims]
         parts += [Text(line, style="dim") for line in sight.lines]
         return Group(*parts)
@@ -222,6 +226,20 @@ def _head(plan: SearchPlan) -> str:
     allowed = " or ".join(p for p in parts if p)
     told = [f"{plan.name}: {goals}", plan.task.text(), plan.sampler.name, allowed]
     return "; ".join(t for t in told if t)
+
+
+def _counts(sight: _Sight) -> str:
+    """`2 running, 9 complete`; what runs is counted from its start, not from its first report."""
+    running = sum(name.startswith(TRIAL) for name in sight.running)
+    ended = [t for t in sight.trials.values() if t.state is not State.RUNNING]
+    told = [f"{running} running"] if running else []
+    return ", ".join([*told, counts_text(ended)] if ended or not told else told)
+
+
+def _order(job: str) -> tuple[str, int]:
+    """`trial-9` before `trial-10`."""
+    name, _, number = job.rpartition("-")
+    return (name, int(number)) if number.isdecimal() else (job, 0)
 
 
 def _clock(seconds: float) -> str:

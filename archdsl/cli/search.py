@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from archdsl.cli.messages import mistake, report
 from archdsl.cli.specs import parse_overrides
 
 INTERRUPTED = 130
+_EXAMPLE = "NAME=TEXT: --set 'budget=trials(8)', --set 'sampler=random(seed = 1)'"
 
 
 def search(
@@ -37,7 +39,9 @@ def search(
             help="Trials at a time; as many as this machine has cores for if left out.",
         ),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", metavar="N", min=1, max=1024, help="Of a trial.")] = 1,
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="N", min=1, max=1024, help="Threads of each trial.")
+    ] = 1,
     gpus: Annotated[
         float,
         typer.Option(
@@ -45,20 +49,24 @@ def search(
             metavar="F",
             min=0,
             max=64,
-            help="Of a trial; 0.5 lets two share one. Without any, trials run on the CPU.",
+            help="GPUs of each trial; 0.5 lets two share one. Without any, trials run on the CPU.",
         ),
     ] = 0.0,
     address: Annotated[
         str | None,
-        typer.Option("--address", metavar="ADDRESS", help="Of a Ray cluster: auto, or host:port."),
+        typer.Option("--address", metavar="ADDRESS", help="The Ray cluster: auto, or host:port."),
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option("--results", metavar="DIR", help="Where Ray Tune keeps its results (~/ray_results)."),
+        typer.Option(
+            "--results", metavar="DIR", help="Where Ray Tune keeps its results; ~/ray_results if left out."
+        ),
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option("--storage", metavar="URL", help="Database of the study; SQLite in its folder without."),
+        typer.Option(
+            "--storage", metavar="URL", help="Database of the study; SQLite in its folder if left out."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -68,9 +76,9 @@ def search(
 ) -> None:
     """Run a search: propose, train, stop early, record; then its claims and the test of the winner.
 
-    Everything lies in the study's folder: the database, checkpoints, trials.csv, report.html and the winner
-    as a spec. What is interrupted goes on with --resume.
-    """  # fmt: skip
+    Everything lies in the study's folder: database, checkpoints, trials.csv,
+    report.html and the winner as a spec. What is interrupted goes on with --resume.
+    """
     from archdsl.cli.front import outcome
     from archdsl.cli.live import Lines, LiveTable, Quiet
     from archdsl.cli.tables import console
@@ -82,7 +90,7 @@ def search(
         for option, given in (("--address", address), ("--results", results)):
             if given is not None:
                 raise mistake("E510", f"`{option}` is for Ray", help="add --executor ray, or leave it out")
-    replaced = {name: str(text) for name, text in parse_overrides(settings or ()).items()}
+    replaced = {name: str(text) for name, text in parse_overrides(settings or (), _EXAMPLE).items()}
     plan = read_search(file, replaced)
     report(plan.warnings)
     folder = out if out is not None else Path(FOLDER) / plan.name
@@ -104,7 +112,19 @@ def search(
             stack.close()
             if watcher.results is not None:
                 outcome(watcher.results, folder)
-            typer.echo(f"interrupted; go on: archdsl search {file} --out {folder} --resume", err=True)
+            command: list[str] = ["archdsl", "search", file, "--out", str(folder), "--resume"]
+            for option, value in (
+                ("--executor", executor if executor != "local" else None),
+                ("--workers", workers),
+                ("--threads", threads if threads != 1 else None),
+                ("--gpus", gpus or None),
+                ("--address", address),
+                ("--results", results),
+                ("--storage", storage),
+                *(("--set", text) for text in settings or ()),
+            ):
+                command += [option, str(value)] if value is not None else []
+            typer.echo(f"interrupted; go on: {shlex.join(command)}", err=True)
             raise typer.Exit(INTERRUPTED) from None
     if watcher.results is not None:
         outcome(watcher.results, folder)

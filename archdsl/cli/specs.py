@@ -97,8 +97,15 @@ def source_of(spec: str) -> str | Path:
     return Path(spec) if looks_like_path or Path(spec).is_file() else spec
 
 
-def parse_overrides(texts: Sequence[str]) -> dict[str, object]:
+_EXAMPLE = "PATH=TEXT: --set registers=8, --set 's3.blocks=2 x attn'"
+
+
+def parse_overrides(texts: Sequence[str], example: str = _EXAMPLE) -> dict[str, object]:
     """`PATH=TEXT` pairs.
+
+    Args:
+        texts: as they were given.
+        example: of what to write, for the message.
 
     Raises:
         DiagnosticError: E510 where one is none.
@@ -110,7 +117,7 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, object]:
             raise mistake(
                 "E510",
                 f"`--set {text}` is no setting",
-                help="write PATH=TEXT: --set registers=8, --set 's3.blocks=2 x attn'",
+                help=f"write {example}",
             )
         found[path.strip()] = value.strip()
     return found

@@ -161,6 +161,9 @@ _REASONS = (
     ("readonly", "the database can't be written", "make the folder and the file writable"),
     ("read-only", "the place can't be written", "choose another folder with --out"),
     ("permission denied", "the place can't be written", "choose another folder with --out"),
+    ("file exists", "the folder can't be made", "choose another one with --out"),
+    ("not a directory", "the folder can't be made", "choose another one with --out"),
+    ("no such file", "the place can't be written", "choose another folder with --out"),
     ("unable to open", "the database can't be opened", "look whether its folder is there and writable"),
     ("not a database", "the file is not a database", "move it away, or choose another folder with --out"),
     ("malformed", "the database is damaged", "put back a copy of study.db, or start over in another folder"),
@@ -172,12 +175,11 @@ _REASONS = (
 def _unusable(place: str, said: str) -> DiagnosticError:
     for sign, message, advice in _REASONS:
         if sign in said.lower():
-            return DiagnosticError(Diagnostic("E413", message, label=place, notes=(said,), help=advice))
+            return DiagnosticError(Diagnostic("E413", f"{message}: {place}", notes=(said,), help=advice))
     return DiagnosticError(
         Diagnostic(
             "E413",
-            "the study's storage can't be used",
-            label=place,
+            f"the study's storage can't be used: {place}",
             notes=(said,),
             help="what is recorded is safe; mend it, then go on with --resume",
         )

@@ -103,7 +103,7 @@ def opened(
             yield _study(InMemoryStorage(), name, directions, "memory")
             return
         place = plain(storage) if storage else str(folder / DATABASE)
-        with reworded(place):
+        with reworded(str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(held(folder / LOCK))
         url = storage or f"sqlite:///{folder.resolve() / DATABASE}"
@@ -137,7 +137,7 @@ def reading(folder: Path, storage: str | None = None, name: str | None = None) -
     if url.startswith("sqlite:"):
         path = Path(url.removeprefix("sqlite:///"))
         if not path.is_file():
-            raise nothing(place)
+            raise nothing(place if storage else str(folder))
         with reworded(place):
             database = sqlite(path, TIMEOUT)
     else:

@@ -31,29 +31,31 @@ TEXT = "search.search"
 def identify(plan: SearchPlan, store: Store, folder: Path, resume: bool, executor: str) -> None:
     """Sees to it that the study is this search's, and writes down what it is where it is new.
 
-    The text and the identity are one commit, so a study without them was killed at its birth and is new.
+    The text and the identity are one commit, so a study without them was killed at its birth and is new. So
+    is one of this very search for which nothing was run: its executor could not start.
 
     Raises:
         DiagnosticError: E411 where a study is there and is not to be resumed, or is another search's.
     """
-    known = store.attributes().get(SEARCH)
-    if known is None:
+    attributes = store.attributes()
+    known = attributes.get(SEARCH)
+    again = known is not None and known["identity"] == plan.identity
+    untouched = again and attributes.keys() <= {SEARCH, CLOCK} and not store.trials()
+    if known is None or (untouched and not resume):
         _describe(plan, store, folder, _description(plan, executor))
     elif not resume:
         raise DiagnosticError(
             Diagnostic(
                 "E411",
-                f"there is a study of `{known['name']}` already",
-                label=store.place,
+                f"there is a study of `{known['name']}` already: {store.place}",
                 help="go on with it: --resume; or give this one a folder of its own: --out",
             )
         )
-    elif known["identity"] != plan.identity:
+    elif not again:
         raise DiagnosticError(
             Diagnostic(
                 "E411",
-                "the study there is another search's",
-                label=store.place,
+                f"the study there is another search's: {store.place}",
                 notes=("budget, limits and claims may change from one driver to the next, nothing else",),
                 help=f"compare with {folder / TEXT}, or give this search a folder of its own: --out",
             )

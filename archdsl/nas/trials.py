@@ -125,7 +125,7 @@ class Trials:
                 after.state = State.STOPPED
                 after.reason = (
                     f"place {stand.position} of {stand.of} at epoch {report.epoch}, "
-                    f"where the first {stand.places} go on"
+                    f"where the first {'goes' if stand.places == 1 else f'{stand.places} go'} on"
                 )
         self._write(record, after)
         return after.state is State.RUNNING

@@ -31,7 +31,13 @@ class RayExecutor:
     """
 
     def prepare(self, resources: Resources, folder: Path) -> None:
-        """Nothing: Ray has to be started by the thread that it is to end with, which waits meanwhile."""
+        """Looks whether Ray is there, before a study is begun. More can't be done: it has to be started by
+        the thread that it is to end with, which waits meanwhile.
+
+        Raises:
+            DiagnosticError: E506 without Ray.
+        """
+        need("ray", "ray")
 
     def close(self) -> None:
         """Nothing."""
