@@ -109,8 +109,9 @@ def opened(
         url = storage or f"sqlite:///{folder.resolve() / DATABASE}"
         if url.startswith("sqlite:"):
             path = Path(url.removeprefix("sqlite:///"))
-            if path.resolve().parent != folder.resolve():
-                stack.enter_context(held(path.with_name(path.name + ".lock")))
+            lock = path.resolve().with_suffix(".lock")  # `LOCK` beside `DATABASE`, whoever's folder it is
+            if lock != folder.resolve() / LOCK:
+                stack.enter_context(held(lock))
             with reworded(place):
                 database = sqlite(path, timeout)
         else:

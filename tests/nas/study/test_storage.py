@@ -82,6 +82,18 @@ def test_two_folders_with_one_database_have_one_driver(tmp_path: Path) -> None:
     assert read_results(tmp_path / "b", storage=url).finished
 
 
+def test_the_database_of_another_folder_has_the_driver_of_that_folder(tmp_path: Path) -> None:
+    plan = planned(tmp_path, search())
+    url = f"sqlite:///{tmp_path}/a/study.db"
+    with Study.open(plan, tmp_path / "a"), pytest.raises(DiagnosticError) as error:
+        Study.open(plan, tmp_path / "b", storage=url, resume=True)
+    assert code(error) == "E412"
+    (tmp_path / "c").symlink_to(tmp_path / "a")
+    with Study.open(plan, tmp_path / "c", storage=url, resume=True), pytest.raises(DiagnosticError) as error:
+        Study.open(plan, tmp_path / "a", resume=True)
+    assert code(error) == "E412"
+
+
 def test_a_study_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     plan = begun(tmp_path)
     with pytest.raises(DiagnosticError) as error:
