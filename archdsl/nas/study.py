@@ -70,6 +70,7 @@ class Study:
         self._before = float(attributes.get(CLOCK, 0.0))
         self._since = time.monotonic()
         self._phase = _Phase.SEARCH
+        self._fixed = plan.space.count == 1 and not next(iter(plan.space.points()))
         self._closed = False
         self._beside = Beside(store, attributes, self.clock, frozenset({WINNER}))
         self._trials = Trials(plan, store, folder, workers, executor, self.clock, self._changed)
@@ -209,7 +210,7 @@ class Study:
     def _ask(self) -> tuple[Job | None, bool]:
         """A job of the present phase, and whether others are out."""
         if self._phase is _Phase.SEARCH:
-            if self.plan.space.count == 1:
+            if self._fixed:
                 return None, False
             return self._trials.next(), self._trials.busy
         return self._beside.next(), self._beside.busy

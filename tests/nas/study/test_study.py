@@ -349,6 +349,13 @@ def test_a_search_without_vary_runs_its_claims_alone(tmp_path: Path) -> None:
     assert results.winner is None
 
 
+def test_a_space_of_one_point_is_searched(tmp_path: Path) -> None:
+    results = run(tmp_path, search(vary="dim in one_of(16)", stop="none"))
+    assert [(t.state, dict(t.changes)) for t in results.trials] == [(State.COMPLETE, {"dim": "16"})]
+    assert results.winner is not None
+    assert results.winner.test
+
+
 def test_sides_that_are_alike_are_run_once(tmp_path: Path) -> None:
     claim = """claim "c" {
       accuracy(s4.blocks = mamba) > accuracy(s4.blocks = self_attn)
