@@ -40,7 +40,7 @@ class DigitImages:
         if size != (SIDE, SIDE):
             pixels = interpolate(pixels, size, mode="bicubic", align_corners=False)
         labels = torch.from_numpy(digits.labels)
-        self._paper = float(pixels.min())
+        self._paper = float(pixels[rows["train"]].min())
         self._splits = {split: (pixels[i].contiguous(), labels[i]) for split, i in rows.items()}
 
     def count(self, split: str) -> int:

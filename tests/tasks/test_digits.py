@@ -13,7 +13,7 @@ import torch
 from archdsl.tasks import digits
 from archdsl.tasks._digits_images import DigitImages
 from archdsl.tasks._images import SPLITS
-from archdsl.tasks.digits import SIZES, Digits, table
+from archdsl.tasks.digits import SIZES, Digits, Table, table
 
 INDICES = "1e9460052c2dedd40b94062cb3d4fb90f1ee4fc9df81de537666b78b3030468b"
 
@@ -60,6 +60,19 @@ def test_images_are_normalised() -> None:
     pixels = torch.cat([x for x, _ in images.plain("train", 500)])
     assert abs(float(pixels.mean())) < 1e-4
     assert abs(float(pixels.std()) - 1) < 1e-3
+
+
+def test_what_trains_follows_from_the_training_images_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = list(DigitImages(Digits(shift=4), (32, 32), 1).train(0, 0, 2000))
+    known = table()
+    pixels = known.pixels.copy()
+    for split in ("validation", "test"):
+        pixels[known.indices(split)] *= -100
+    monkeypatch.setattr("archdsl.tasks._digits_images.table", lambda: Table(pixels, known.labels))
+    after = list(DigitImages(Digits(shift=4), (32, 32), 1).train(0, 0, 2000))
+    (images, labels), (same, written) = before[0], after[0]
+    assert torch.equal(images, same)
+    assert torch.equal(labels, written)
 
 
 def epoch(task: Digits, seed: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
