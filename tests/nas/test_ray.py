@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import time
 from collections import defaultdict
@@ -204,6 +205,43 @@ def test_a_search_with_every_kind_of_failure(tmp_path: Path, home: Path) -> None
     values = {i: found[-1].values["accuracy"] for i, found in board.reports.items()}
     assert values[str(best)] == max(values.values())
     assert (Path(best.checkpoint.path) / "seed-0.ckpt").is_file()
+
+
+def test_time_before_a_loss_counts_once(tmp_path: Path) -> None:
+    from ray.tune.experiment import Trial
+
+    from archdsl.nas.executors.ray.steering import Steering
+
+    class Silent(Trial):  # type: ignore[misc]
+        error_file = None  # where nothing was written of its end
+
+    limited = job(tmp_path / "study", "trial-0", "instant", seconds=60.0)
+    steering = Steering(Board([limited]), Resources(1), tmp_path / "results")
+    steering.begun = True
+    assert steering.next("a")
+    steering.seats["a"].used = 50.0
+    steering.lost(Silent("none", trial_id="a", stub=True))
+    assert steering.seats["a"].used == 0  # the next actor sends the same reports again
+
+
+@pytest.mark.parametrize("name", ["../secret", "..", "/etc/hostname", "a/b", "link"])
+def test_a_checkpoint_gives_files_of_its_own_alone(name: str, tmp_path: Path) -> None:
+    from archdsl.nas.executors.ray import checkpoints
+
+    mine = job(tmp_path / "study", "trial-0", "instant")
+    (tmp_path / "secret").write_text("secret", encoding="utf-8")
+    work, checkpoint, target = tmp_path / "work", tmp_path / "checkpoint", tmp_path / "target" / "inner"
+    for folder in (work, checkpoint, target):
+        folder.mkdir(parents=True)
+    (work / "seed-0.ckpt").write_text("whole", encoding="utf-8")
+    checkpoints.collect(mine, work, checkpoint)
+    (checkpoint / "link").symlink_to(tmp_path / "secret")
+    contents = json.loads((checkpoint / checkpoints.CONTENTS).read_text(encoding="utf-8"))
+    contents["sizes"][name] = len("secret")
+    (checkpoint / checkpoints.CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
+    checkpoints.unpack(mine, checkpoint, target)
+    assert list(target.iterdir()) == []
+    assert list(target.parent.iterdir()) == [target]
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 
 from archdsl.nas.jobs import Job
 
@@ -105,12 +106,27 @@ def _contents(checkpoint: Path, job: Job) -> list[str] | None:
     try:
         content = json.loads((checkpoint / CONTENTS).read_text(encoding="utf-8"))
         sizes = content["sizes"]
-        whole = all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+        whole = all(_plain(name) and _size(checkpoint / name) == size for name, size in sizes.items())
         if whole and content["of"] == _identity(job):
             return list(sizes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return None
+
+
+def _plain(name: str) -> bool:
+    """Whether a name leads nowhere but into the folder it is taken in."""
+    return Path(name).name == name and name != ".."
+
+
+def _size(file: Path) -> int:
+    """Of a file that lies there itself; links could lead anywhere.
+
+    Raises:
+        OSError: where there is none.
+    """
+    found = file.lstat()
+    return found.st_size if S_ISREG(found.st_mode) else -1
 
 
 def _identity(job: Job) -> str:

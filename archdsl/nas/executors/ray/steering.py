@@ -132,7 +132,7 @@ class Steering:
             self._failed_starts += 1
             if self._failed_starts >= MAX_STARTS:
                 raise _cannot_start(reason)
-        seat.since = 0.0
+        seat.since = seat.used = 0.0  # what it had reported comes again, from its checkpoint
         seat.over = not self.board.lost(seat.job.id, reason)
 
     def ended(self, trial_id: str) -> None:
