@@ -124,16 +124,13 @@ def counts_text(trials: Iterable[Trial]) -> str:
     return ", ".join(f"{seen[s]} {s.value}" for s in State if s in seen) or "no trials yet"
 
 
-def outcome(results: Results, folder: Path, page: Path | None = None) -> None:
-    """Writes the files of a study and prints what was found.
+def outcome(results: Results, folder: Path, page: Path) -> None:
+    """Prints what was found, and where its files lie.
 
     Args:
         folder: of the study.
-        page: another place for the page.
+        page: the report.
     """
-    from archdsl.nas.report import write_report
-
-    written = write_report(folder, results, page)
     screen = console()
     if results.front:
         screen.print(front_table(results))
@@ -142,8 +139,9 @@ def outcome(results: Results, folder: Path, page: Path | None = None) -> None:
     if results.trials:
         typer.echo(f"{counts_text(results.trials)}; {results.conditions.get('seconds', '?')} s")
         typer.echo(winner_text(results))
-    typer.echo(f"report: {written}")
-    if results.winner is not None:
+    if page.is_file():
+        typer.echo(f"report: {page}")
+    if (folder / "winner.arch").is_file():
         command = ["archdsl", "build", str(folder / "winner.arch")]
         weights = folder / "winner.safetensors"
         command += ["--weights", str(weights)] if weights.is_file() else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from threading import Lock
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,7 +15,7 @@ from rich.text import Text
 from archdsl.cli.front import TrialTable, counts_text
 from archdsl.cli.messages import counted
 from archdsl.nas.jobs import Job
-from archdsl.nas.plan import SearchPlan
+from archdsl.nas.plan import SearchPlan, deciding
 from archdsl.nas.report.words import changes_text, value_text
 from archdsl.nas.results import ClaimResult, Results, State, Trial
 
@@ -116,6 +117,7 @@ class LiveTable(Quiet):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._sight: _Sight | None = None
+        self._lock = Lock()  # the table is drawn by a thread of its own
         self._live = Live(
             console=console, get_renderable=self._draw, refresh_per_second=4, transient=True
         )  # fmt: skip
@@ -128,34 +130,40 @@ class LiveTable(Quiet):
         self._live.stop()
 
     def began(self, plan: SearchPlan, known: Results) -> None:
-        self._sight = _Sight(plan, time.monotonic(), {t.number: t for t in known.trials})
-        self._sight.known = self._used(self._sight)
+        sight = _Sight(plan, time.monotonic(), {t.number: t for t in known.trials})
+        sight.known = self._used(sight)
+        self._sight = sight
 
     def started(self, job: Job) -> None:
-        if self._sight:
-            self._sight.running[job.id] = _Running(job.rungs[-1] if job.split != "test" else 0)
+        with self._lock:
+            if self._sight:
+                self._sight.running[job.id] = _Running(job.rungs[-1] if job.split != "test" else 0)
 
     def progressed(self, job_id: str, epoch: float) -> None:
-        if self._sight and job_id in self._sight.running:
-            job = self._sight.running[job_id]
-            job.epoch = epoch
-            if epoch >= job.epochs and not job_id.startswith(TRIAL):
-                del self._sight.running[job_id]  # of a claim: nobody says that it is over
+        with self._lock:
+            if self._sight and job_id in self._sight.running:
+                job = self._sight.running[job_id]
+                job.epoch = epoch
+                if epoch >= job.epochs and not job_id.startswith(TRIAL):
+                    del self._sight.running[job_id]  # of a claim: nobody says that it is over
 
     def changed(self, trial: Trial) -> None:
-        if self._sight is None:
-            return
-        self._sight.trials[trial.number] = trial
-        if trial.state is not State.RUNNING:
-            self._sight.running.pop(f"{TRIAL}{trial.number}", None)
+        with self._lock:
+            if self._sight is None:
+                return
+            self._sight.trials[trial.number] = trial
+            if trial.state is not State.RUNNING:
+                self._sight.running.pop(f"{TRIAL}{trial.number}", None)
 
     def claimed(self, claim: ClaimResult) -> None:
-        if self._sight:
-            self._sight.claims.append(claim)
+        with self._lock:
+            if self._sight:
+                self._sight.claims.append(claim)
 
     def said(self, text: str) -> None:
-        if self._sight:
-            self._sight.lines = [*self._sight.lines, text][-LINES:]
+        with self._lock:
+            if self._sight:
+                self._sight.lines = [*self._sight.lines, text][-LINES:]
 
     def _used(self, sight: _Sight) -> float:
         """The share of the budget that is used up, 0 to 1."""
@@ -175,9 +183,12 @@ class LiveTable(Quiet):
         return min(1.0, max(shares))
 
     def _draw(self) -> RenderableType:
-        sight = self._sight
-        if sight is None:
-            return Text("starting ...", style="dim")
+        with self._lock:
+            if self._sight is None:
+                return Text("starting ...", style="dim")
+            return self._drawn(self._sight)
+
+    def _drawn(self, sight: _Sight) -> RenderableType:
         spent = time.monotonic() - sight.since
         share = self._used(sight)
         left = ""
@@ -207,7 +218,7 @@ class LiveTable(Quiet):
         return Group(*parts)
 
     def _best(self, sight: _Sight) -> list[Trial]:
-        first = sight.plan.objectives[0]
+        first = deciding(sight.plan.objectives)
         complete = [
             t for t in sight.trials.values() if t.state is State.COMPLETE and first.text in t.values
         ]  # fmt: skip

@@ -25,6 +25,8 @@ def report(
     Also while the search is running, and after it was interrupted; the study itself is only read.
     """
     from archdsl.cli.front import outcome
+    from archdsl.nas.report import write_report
     from archdsl.nas.stored import read_results
 
-    outcome(read_results(folder, storage=storage), folder, out)
+    results = read_results(folder, storage=storage)
+    outcome(results, folder, write_report(folder, results, out))

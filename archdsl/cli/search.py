@@ -83,6 +83,7 @@ def search(
     from archdsl.cli.live import Lines, LiveTable, Quiet
     from archdsl.cli.tables import console
     from archdsl.nas.read import read_search
+    from archdsl.nas.report.files import PAGE
     from archdsl.nas.search import FOLDER
     from archdsl.nas.search import search as run
 
@@ -111,7 +112,7 @@ def search(
         except KeyboardInterrupt:
             stack.close()
             if watcher.results is not None:
-                outcome(watcher.results, folder)
+                outcome(watcher.results, folder, folder / PAGE)
             command: list[str] = ["archdsl", "search", file, "--out", str(folder), "--resume"]
             for option, value in (
                 ("--executor", executor if executor != "local" else None),
@@ -127,4 +128,4 @@ def search(
             typer.echo(f"interrupted; go on: {shlex.join(command)}", err=True)
             raise typer.Exit(INTERRUPTED) from None
     if watcher.results is not None:
-        outcome(watcher.results, folder)
+        outcome(watcher.results, folder, folder / PAGE)
