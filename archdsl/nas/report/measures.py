@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from archdsl.nas.plan import deciding
+from archdsl.nas.plan import COUNTED, MEASURED, deciding
 from archdsl.nas.report.axes import Axis, axis_of
 from archdsl.nas.report.words import varied
 from archdsl.nas.results import Results, State, Trial
 
 TRIAL = "trial"
+ENOUGH = 4
+"""Complete trials from which the axis of a score is theirs: what was stopped early has values far off."""
 Point = tuple[float, float]
 
 
@@ -43,12 +45,13 @@ def measures(results: Results) -> tuple[Measure, ...]:
     better = {o.text: 1 if o.maximize else -1 for o in results.objectives}
     names = [*better, *sorted({name for t in trials for name in t.values} - {*better, "params", "macs"})]
     names += [name for name in ("params", "macs") if name not in better]
+    scores = {o.text for o in results.objectives if o.metric not in (*COUNTED, *MEASURED)}
     found = []
     for name in names:
         values = [_value(t, name) for t in trials]
-        core = [
-            v for t, v in zip(trials, values, strict=True) if t.state is State.COMPLETE and name in better
-        ]
+        core = [v for t, v in zip(trials, values, strict=True) if t.state is State.COMPLETE]
+        if name not in scores or len(core) < ENOUGH:
+            core = []
         found.append(_measure(name, values, better.get(name, 0), core=core))
     for path in varied(results):
         numbers = [_number(t.changes.get(path)) for t in trials]
