@@ -245,10 +245,23 @@ def test_a_checkpoint_gives_files_of_its_own_alone(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_a_cluster_that_was_not_asked_for_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray itself would join the one that the environment, or a file in /tmp, names."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    board = Board([job(tmp_path / "small", "trial-0", "slow(seconds = 0)")])
+    RayExecutor().run(board, Resources(1, results=tmp_path / "results"), tmp_path / "small")
+    assert [r.epoch for r in board.reports["trial-0"]] == [1, 3]
+
+
+@pytest.mark.slow
 def test_ray_that_runs_already_is_used_and_left(tmp_path: Path) -> None:
     """By two studies of one name, which don't get in each other's way."""
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        "local", num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False, log_to_driver=False
+    )
     try:
         broken = Board([job(tmp_path, "trial-0", "slow(seconds = 1)")], reports=Full())
         with pytest.raises(OSError, match="no space left"):

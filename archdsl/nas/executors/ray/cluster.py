@@ -59,6 +59,7 @@ def _start(resources: Resources) -> Path:
     try:
         with _without_api_server():
             context = ray.init(
+                "local",  # not the one that RAY_ADDRESS or a file of Ray names
                 num_cpus=resources.workers * resources.threads,
                 num_gpus=None if resources.gpus else 0,
                 object_store_memory=OBJECT_STORE,
