@@ -221,6 +221,8 @@ class Study:
             if self._trials.exhausted:
                 self._say(f"the search ends: {self._trials.exhausted}")
             self._phase = _Phase.CLAIMS
+            if self._attributes.get(VERDICTS):
+                self._set(VERDICTS, {})  # the claims may be others by now; the runs behind them are kept
             self._findings.begin(self._trials.records.values())
             self._judge()
         elif self._phase is _Phase.CLAIMS:

@@ -331,6 +331,19 @@ def test_a_larger_budget_goes_on_and_tests_a_new_winner(tmp_path: Path) -> None:
     assert many.winner.test["accuracy"] == many.winner.trial.values["accuracy"]
 
 
+def test_claims_that_are_taken_out_are_told_no_more(tmp_path: Path) -> None:
+    text = search(budget="trials(2)", stop="none", more="{claims}")
+    both = run(tmp_path, text.replace("{claims}", f"{CLAIM}\n{OTHER}"))
+    assert len(both.claims) == 2
+    for claims, left in ((OTHER, both.claims[1:]), ("", ())):
+        plan = planned(tmp_path, text.replace("{claims}", claims))
+        with Study.open(plan, tmp_path / "study", resume=True) as study:
+            loop = Loop(study)
+            assert loop.run()
+            assert loop.handed == []
+        assert read_results(tmp_path / "study").claims == study.results().claims == left
+
+
 def test_a_search_without_vary_runs_its_claims_alone(tmp_path: Path) -> None:
     text = f"""search small {{
   arch = tiny_stages(dim = 8)
