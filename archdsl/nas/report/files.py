@@ -61,7 +61,7 @@ def _write_table(folder: Path, results: Results) -> None:
     try:
         for trial in results.trials:
             model = model_file(folder, trial)
-            if trial.reports and trial.arch and not model.is_file():
+            if trial.reports and trial.arch and not _says(model, trial.arch):
                 model.parent.mkdir(parents=True, exist_ok=True)
                 unfinished = model.with_suffix(".tmp")
                 unfinished.write_text(trial.arch, encoding="utf-8")
@@ -76,6 +76,14 @@ def _write_table(folder: Path, results: Results) -> None:
             )
         ) from error
     write_text(folder / TABLE, trials_csv(results, folder))
+
+
+def _says(path: Path, text: str) -> bool:
+    """Whether a file holds this text: one of an earlier study in the same folder may hold another."""
+    try:
+        return path.read_bytes() == text.encode()
+    except FileNotFoundError:
+        return False
 
 
 def _write_winner(

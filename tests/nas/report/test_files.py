@@ -100,6 +100,16 @@ def test_the_winner_stands_by_itself(tmp_path: Path) -> None:
     assert archdsl.load(model).digest() == samples.varied().digest()
 
 
+def test_an_architecture_of_an_earlier_study_is_replaced(tmp_path: Path) -> None:
+    found = samples.results(3)
+    number = next(t.number for t in found.trials if t.reports)
+    model = tmp_path / "trials" / f"trial-{number}" / "model.arch"
+    model.parent.mkdir(parents=True)
+    model.write_text(samples.base().to_source(), encoding="utf-8")
+    write_report(tmp_path, found)
+    assert model.read_text(encoding="utf-8") == found.trials[number].arch
+
+
 def test_a_study_without_a_winner_leaves_no_winner(tmp_path: Path) -> None:
     write_report(tmp_path, samples.results(0))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "trials.csv"]
