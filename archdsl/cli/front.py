@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from math import isfinite
 from pathlib import Path
 
 import typer
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from archdsl.cli.tables import console
 from archdsl.nas.plan import Objective
-from archdsl.nas.report.words import changes_text, value_text
+from archdsl.nas.report.words import changes_text, difference_text, value_text
 from archdsl.nas.results import ClaimResult, Results, State, Trial, Verdict
 
 SHOWN = 12
@@ -104,14 +105,15 @@ def claims_table(claims: Iterable[ClaimResult]) -> Table:
     for claim in claims:
         colour = _COLOURS[claim.verdict]
         table.add_row(escape(claim.plan.finding), f"[{colour}]{claim.verdict.value}[/{colour}]", "", "", "")
-        for c in claim.comparisons:
+        for c, planned in zip(claim.comparisons, claim.plan.comparisons, strict=True):
             known = not c.reason
+            metric = planned.left.metric
             table.add_row(
                 f"  {escape(c.text)}",
                 "" if known else escape(c.reason),
-                f"{c.mean:+.4f}" if known else "",
-                f"{c.low:+.4f} .. {c.high:+.4f}" if known else "",
-                f"{c.detectable:.4f}",
+                difference_text(metric, c.mean) if known else "",
+                f"{difference_text(metric, c.low)} .. {difference_text(metric, c.high)}" if known else "",
+                value_text(metric, c.detectable) if isfinite(c.detectable) else "not known",
             )
     return table
 
