@@ -108,7 +108,8 @@ class _Sight:
     running: dict[str, _Running] = field(default_factory=dict)
     claims: list[ClaimResult] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    known: float = 0.0  # share of the budget used before this driver
+    before: float = 0.0  # seconds that earlier drivers took
+    known: float = 0.0  # share of the budget that they used
 
 
 class LiveTable(Quiet):
@@ -131,6 +132,7 @@ class LiveTable(Quiet):
 
     def began(self, plan: SearchPlan, known: Results) -> None:
         sight = _Sight(plan, time.monotonic(), {t.number: t for t in known.trials})
+        sight.before = float(known.conditions.get("seconds", 0.0))
         sight.known = self._used(sight)
         self._sight = sight
 
@@ -179,7 +181,7 @@ class LiveTable(Quiet):
         if budget.epochs:
             shares.append(epochs / budget.epochs)
         if budget.seconds:
-            shares.append((time.monotonic() - sight.since) / budget.seconds)
+            shares.append((sight.before + time.monotonic() - sight.since) / budget.seconds)
         return min(1.0, max(shares))
 
     def _draw(self) -> RenderableType:

@@ -135,7 +135,7 @@ class SearchPlan:
         space: what is varied; one point where nothing is.
         candidates: from a point to what is trained; knows `require`, cost and keys.
         task: with the fields that the search gives.
-        objectives: at least one; the first decides the winner.
+        objectives: at least one; see `deciding`.
         rungs: epochs at which a trial reports; the last one is its end. Without halving there is one.
         seeds: of the runs behind every trial, 0 .. n - 1.
         synchronous: propose in rounds of as many as there are workers, so that proposals don't depend on

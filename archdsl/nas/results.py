@@ -108,7 +108,7 @@ class ClaimResult:
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """The trial of the front that is best in the first objective.
+    """The trial of the front that is best in the deciding objective.
 
     Args:
         test: scores on the test split, means over the seeds, taken once; empty before that.

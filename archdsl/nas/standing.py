@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from archdsl.nas.halving import Losses, dominates
 from archdsl.nas.jobs import Failure, Report
-from archdsl.nas.plan import COUNTED, MEASURED, Objective
+from archdsl.nas.plan import Objective, deciding
 from archdsl.nas.records import Record
 
 
@@ -32,10 +32,9 @@ class Standing:
         return [record for _, _, record in sorted((x, r.number, r) for x, r in self._front)]
 
     def best(self) -> Record | None:
-        """Of the front the one that is best in the first score, then in the other objectives, then the
-        smallest, then the oldest. Without a score the first objective counts."""
-        scores = [i for i, o in enumerate(self._objectives) if o.metric not in (*COUNTED, *MEASURED)]
-        first = scores[0] if scores else 0
+        """Of the front the one that is best in the deciding objective, then in the others, then the smallest,
+        then the oldest."""
+        first = self._objectives.index(deciding(self._objectives))
 
         def merit(entry: tuple[Losses, Record]) -> tuple[Losses, int, int]:
             losses, record = entry

@@ -122,9 +122,11 @@ def sampler(
 
 def _score(plan: SearchPlan) -> str:
     """The score that decides the winner."""
-    for objective in plan.objectives:
-        if objective.metric in plan.task.scores:
-            return objective.metric
+    from archdsl.nas.plan import deciding
+
+    metric = deciding(plan.objectives).metric
+    if metric in plan.task.scores:
+        return metric
     raise mistake("E501", f"`{plan.name}` has no score among its objectives to compare winners by")
 
 
