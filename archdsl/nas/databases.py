@@ -29,7 +29,8 @@ def sqlite(path: Path, timeout: float) -> BaseStorage:
         connection.execute("PRAGMA synchronous=NORMAL")
         return connection
 
-    return RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": connect})
+    # A path could hold what means something in a URL, or to Optuna, which takes the URL for a template.
+    return RDBStorage("sqlite:///a_file", engine_kwargs={"creator": connect})
 
 
 def server(url: str, place: str) -> BaseStorage:

@@ -211,6 +211,14 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     assert code(error) == "E413"
 
 
+@pytest.mark.parametrize("name", ["a{b}", "{", "a?b=c", "a%20b", "a#b", "%(x)s", "ü ö"])
+def test_a_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
+    with Study.open(planned(tmp_path, search(budget="trials(1)", stop="none")), tmp_path / name) as study:
+        assert Loop(study).run()
+    assert len(read_results(tmp_path / name).trials) == 1
+    assert {p.name for p in tmp_path.iterdir()} == {name, "small.search"}
+
+
 def test_memory_leaves_no_file(tmp_path: Path) -> None:
     with Study.open(planned(tmp_path, search()), tmp_path / "study", storage="memory") as study:
         assert Loop(study).run()
