@@ -112,11 +112,13 @@ class Steering:
                 self.board.failed(seat.job.id, failure)
             # An actor whose memory ran out ends itself at the next step, and is not used again.
             return str(TrialScheduler.CONTINUE if failure.kind == "memory" else TrialScheduler.STOP)
+        if seat.over:  # a report that was on its way
+            return str(TrialScheduler.STOP)
         report = Report.from_dict(json.loads(result[REPORT]))
         checkpoints.hand_over(seat.job, self.experiment / Path(trial.path or "").name / result[CHECKPOINT])
         seat.used += report.seconds
         seat.since = time.monotonic()
-        if not seat.over and self.board.report(seat.job.id, report):
+        if self.board.report(seat.job.id, report):
             return str(TrialScheduler.CONTINUE)
         seat.over = True
         return str(TrialScheduler.STOP)
