@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
@@ -31,12 +32,17 @@ def run_once(
         bool, typer.Option("--test", help="Score the test images, not the validation images.")
     ] = False,
     threads: Threads = 1,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Train on the GPU, as trials of a search with --gpus do.")
+    ] = False,
 ) -> None:
     """Train one architecture exactly as a trial of a search and print its scores as JSON.
 
     Spec, task, seeds and epochs are those of a row of `trials.csv`; on the same machine the scores are the
     same to the last bit.
     """
+    if not gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from archdsl.nas.jobs import Job
     from archdsl.tasks import read_task
 

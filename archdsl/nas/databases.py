@@ -8,9 +8,10 @@ import os
 import sqlite3
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError, need
 
@@ -31,6 +32,14 @@ def sqlite(path: Path, timeout: float) -> BaseStorage:
 
     # A path could hold what means something in a URL, or to Optuna, which takes the URL for a template.
     return RDBStorage("sqlite:///a_file", engine_kwargs={"creator": connect})
+
+
+def holds_studies(path: Path) -> bool:
+    """Whether an SQLite file has Optuna's tables; only looks."""
+    address = f"file:{quote(str(path.resolve()))}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return ("studies",) in tables
 
 
 def server(url: str, place: str) -> BaseStorage:

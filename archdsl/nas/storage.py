@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError
-from archdsl.nas.databases import advisory, dispose, held, plain, quiet, reworded, server, sqlite
+from archdsl.nas.databases import (
+    advisory,
+    dispose,
+    held,
+    holds_studies,
+    plain,
+    quiet,
+    reworded,
+    server,
+    sqlite,
+)
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -140,6 +150,8 @@ def reading(folder: Path, storage: str | None = None, name: str | None = None) -
         if not path.is_file():
             raise nothing(place if storage else str(folder))
         with reworded(place):
+            if not holds_studies(path):
+                raise nothing(place)
             database = sqlite(path, TIMEOUT)
     else:
         database = server(url, place)

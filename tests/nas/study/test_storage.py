@@ -204,6 +204,19 @@ def test_where_there_is_no_study_nothing_is_read(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_database_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE birds (name TEXT)")
+        connection.commit()
+    before = path.read_bytes()
+    with pytest.raises(DiagnosticError) as error:
+        read_results(tmp_path)
+    assert code(error) == "E417"
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["study.db"]
+
+
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study").write_text("")
     with pytest.raises(DiagnosticError) as error:
