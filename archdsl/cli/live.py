@@ -18,6 +18,7 @@ from archdsl.nas.jobs import Job
 from archdsl.nas.plan import SearchPlan, deciding
 from archdsl.nas.report.words import changes_text, value_text
 from archdsl.nas.results import ClaimResult, Results, State, Trial
+from archdsl.nas.watch import Watcher
 
 BEST = 5
 """Trials that the live table lists."""
@@ -29,29 +30,11 @@ LINES = 3
 """Of what was said, the last that stay in sight."""
 
 
-class Quiet:
+class Quiet(Watcher):
     """Says nothing; keeps the results."""
 
     def __init__(self) -> None:
         self.results: Results | None = None
-
-    def began(self, plan: SearchPlan, known: Results) -> None:
-        """See `Watcher`."""
-
-    def started(self, job: Job) -> None:
-        """See `Watcher`."""
-
-    def progressed(self, job_id: str, epoch: float) -> None:
-        """See `Watcher`."""
-
-    def changed(self, trial: Trial) -> None:
-        """See `Watcher`."""
-
-    def claimed(self, claim: ClaimResult) -> None:
-        """See `Watcher`."""
-
-    def said(self, text: str) -> None:
-        """See `Watcher`."""
 
     def ended(self, results: Results) -> None:
         """See `Watcher`."""

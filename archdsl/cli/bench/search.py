@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archdsl.cli.messages import mistake
+from archdsl.nas.watch import Watcher
 
 if TYPE_CHECKING:
     from archdsl.nas.jobs import Job
-    from archdsl.nas.plan import SearchPlan
-    from archdsl.nas.results import ClaimResult, Results, Trial
 
 LOCAL_IN_MEMORY = 0.020
 LOCAL_ON_SQLITE = 0.080
@@ -87,7 +86,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Clock:
+class Clock(Watcher):
     """Watches when jobs are handed out."""
 
     started_at: list[float] = field(default_factory=list)
@@ -96,24 +95,6 @@ class Clock:
         """Notes the time."""
         if job.id.startswith("trial"):
             self.started_at.append(time.perf_counter())
-
-    def began(self, plan: SearchPlan, known: Results) -> None:
-        """Not of interest, nor is what follows."""
-
-    def progressed(self, job_id: str, epoch: float) -> None:
-        """See `began`."""
-
-    def changed(self, trial: Trial) -> None:
-        """See `began`."""
-
-    def claimed(self, claim: ClaimResult) -> None:
-        """See `began`."""
-
-    def said(self, text: str) -> None:
-        """See `began`."""
-
-    def ended(self, results: Results) -> None:
-        """See `began`."""
 
 
 def search(

@@ -11,13 +11,12 @@ from pathlib import Path
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source
 from archdsl.graph import load
 from archdsl.graph.architecture import Architecture
-from archdsl.nas.jobs import Job
-from archdsl.nas.plan import SearchPlan
 from archdsl.nas.report.csv_table import trials_csv
 from archdsl.nas.report.page import WEIGHTS, report_html
 from archdsl.nas.report.winner import winner_arch, winner_diff
 from archdsl.nas.report.words import model_file, run_once
 from archdsl.nas.results import ClaimResult, Results, Trial
+from archdsl.nas.watch import Watcher
 from archdsl.weights.files import write_text, written
 
 PAGE = "report.html"
@@ -116,7 +115,7 @@ def _loaded(text: str) -> Architecture | None:
         return None
 
 
-class Files:
+class Files(Watcher):
     """A watcher that keeps page and table fresh while a search runs, and writes all files at its end.
 
     Args:
@@ -136,15 +135,6 @@ class Files:
         """From now on the files say what this returns."""
         self._results = results
 
-    def began(self, plan: SearchPlan, known: Results) -> None:
-        """See `Watcher.began`."""
-
-    def started(self, job: Job) -> None:
-        """See `Watcher.started`."""
-
-    def progressed(self, job_id: str, epoch: float) -> None:
-        """See `Watcher.progressed`."""
-
     def changed(self, trial: Trial) -> None:
         """Writes again, if it is time."""
         self._refresh()
@@ -152,9 +142,6 @@ class Files:
     def claimed(self, claim: ClaimResult) -> None:
         """Writes again, if it is time."""
         self._refresh()
-
-    def said(self, text: str) -> None:
-        """See `Watcher.said`."""
 
     def ended(self, results: Results) -> None:
         """Writes everything."""
