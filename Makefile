@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:
 	@echo "make demo      build Mamba-R, run it on a photograph, then a search of about a minute"
-	@echo "make test      the quick tests (2 minutes on 2 cores)"
+	@echo "make test      the quick tests (5 minutes on 2 cores)"
 	@echo "make test-all  every test, the slow ones too"
 	@echo "make test-gpu  what needs a CUDA device"
 	@echo "make check     linter, types, specs, searches"
