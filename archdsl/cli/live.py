@@ -215,8 +215,8 @@ def _head(plan: SearchPlan) -> str:
     goals = ", ".join(f"{o.direction} {o.text}" for o in plan.objectives)
     budget = plan.budget
     parts = [
-        f"{budget.trials} trials" if budget.trials else "",
-        f"{budget.epochs} epochs" if budget.epochs else "",
+        counted(budget.trials, "trial") if budget.trials else "",
+        counted(budget.epochs, "epoch") if budget.epochs else "",
         _clock(budget.seconds) if budget.seconds else "",
     ]
     allowed = " or ".join(p for p in parts if p)

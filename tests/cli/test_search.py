@@ -324,7 +324,8 @@ def test_a_study_whose_executor_could_not_start_can_be_begun_again(
     pytest.importorskip("ray")
     file = written(tmp_path / "search")
     out = tmp_path / "out"
-    failed = archdsl("search", file, "--out", out, "--executor", "ray", "--address", "localhost:1")
+    options = ("--executor", "ray", "--address", "localhost:1", "--results", tmp_path / "results")
+    failed = archdsl("search", file, "--out", out, *options)
     assert failed.status == 2
     assert "E414" in failed.err
     done = archdsl("search", file, "--out", out, "--workers", 1, "--set", "budget=trials(1)")
@@ -549,3 +550,26 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.chdir(place)
     yield
     assert list(place.iterdir()) == []
+
+
+def test_a_cluster_that_is_not_there_leaves_no_results(
+    archdsl: Any, faulty_tasks: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    file = written(tmp_path / "search")
+    results = tmp_path / "results"
+    options = ("--executor", "ray", "--results", results)
+    done = archdsl("search", file, "--out", tmp_path / "out", *options, "--address", "localhost:1")
+    assert done.status == 2
+    assert "E414" in done.err
+    assert not results.exists()
+
+
+def test_results_that_can_not_be_written(archdsl: Any, faulty_tasks: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "taken").write_text("")
+    options = ("--executor", "ray", "--results", tmp_path / "taken" / "results")
+    done = archdsl("search", written(tmp_path / "search"), "--out", tmp_path / "out", *options)
+    assert done.status == 2
+    assert "E508" in done.err
+    assert "Traceback" not in done.err

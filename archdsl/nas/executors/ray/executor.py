@@ -61,8 +61,8 @@ class RayExecutor:
         from archdsl.nas.executors.ray.steering import Steering
 
         storage = (resources.results or Path("~/ray_results")).expanduser().absolute()
-        experiment = _experiment(storage, folder)
         with connected(resources) as stays:
+            experiment = _experiment(storage, folder)
             steering = Steering(board, resources, experiment)
             try:
                 _tuner(steering, resources, experiment).fit()
@@ -94,17 +94,33 @@ def _need_tune() -> None:
 
 
 def _experiment(storage: Path, folder: Path) -> Path:
-    """Where the results of a study go: its name, or with a number where that is another study's."""
+    """Where the results of a study go: its name, or with a number where that is another study's.
+
+    Raises:
+        DiagnosticError: E508 where nothing can be written there.
+    """
     study = str(folder.absolute())
-    for number in count(1):
-        experiment = storage / (folder.name if number == 1 else f"{folder.name}-{number}")
-        mark = experiment / STUDY
-        experiment.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError), mark.open("x", encoding="utf-8") as file:
-            file.write(study + "\n")
-        if mark.read_text(encoding="utf-8").rstrip("\n") == study:
-            return experiment
-    raise AssertionError
+    names = (folder.name if number == 1 else f"{folder.name}-{number}" for number in count(1))
+    try:
+        return next(storage / name for name in names if _is_of(storage / name, study))
+    except OSError as error:
+        raise DiagnosticError(
+            Diagnostic(
+                "E508",
+                f"cannot write {storage}",
+                notes=(error.strerror or str(error),),
+                help="give a folder that all machines of the cluster share: --results",
+            )
+        ) from None
+
+
+def _is_of(experiment: Path, study: str) -> bool:
+    """Whether an experiment is a study's; one that nobody has begun becomes it."""
+    mark = experiment / STUDY
+    experiment.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError), mark.open("x", encoding="utf-8") as file:
+        file.write(study + "\n")
+    return mark.read_text(encoding="utf-8").rstrip("\n") == study
 
 
 def _tuner(steering: Steering, resources: Resources, experiment: Path) -> Tuner:
