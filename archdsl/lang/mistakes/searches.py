@@ -10,12 +10,12 @@ from archdsl.lang.mistakes.situation import (
     COMPARISONS,
     KEYWORDS,
     SETTINGS,
-    VALUES,
     WORDS,
     Situation,
     found_text,
     text_before,
 )
+from archdsl.lang.mistakes.statements import no_setting
 
 _BODIES = {
     "FILE": "the top level of the file",
@@ -129,27 +129,8 @@ def _misplaced(s: Situation, first: Token) -> Diagnostic | None:
             code="E107",
             token=first,
         )
-    return _no_setting(s, first, second)
-
-
-def _no_setting(s: Situation, first: Token, second: Token) -> Diagnostic | None:
-    if second.type == "EQ":
-        return s.tell("a setting is written with `=`", "found `==`, expected `=`", "write `name = value`")
-    if second.type in VALUES - {"LPAR"}:
-        return s.tell(
-            f"`=` is missing behind `{first}`",
-            f"found {found_text(second)}, expected `=`",
-            f"write `{first} = {second}`",
-        )
-    if second.type == "END":
-        return s.tell(f"`{first}` has no value", "expected `=` and a value", f"write `{first} = ...`")
-    return s.tell(
-        "this line is no setting",
-        f"found {found_text(second)}, expected `=`",
-        f"write `{first} = ...`"
-        if first in SETTINGS
-        else f"write `name = value`, such as `arch = {first}...`",
-    )
+    step = f"`{first} = ...`" if first in SETTINGS else f"`name = value`, such as `arch = {first}...`"
+    return no_setting(s, first, second, f"write {step}")
 
 
 def search_header(s: Situation) -> Diagnostic | None:

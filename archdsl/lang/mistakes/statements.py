@@ -100,6 +100,17 @@ def _no_setting(s: Situation, first: Token, second: Token) -> Diagnostic | None:
             code="E107",
             token=first,
         )
+    what = "blocks" if s.body == "STAGE" else "stem"
+    bracket = second if second == "(" else ""
+    return no_setting(s, first, second, f"write `name = value`, such as `{what} = {first}{bracket}...`")
+
+
+def no_setting(s: Situation, first: Token, second: Token, otherwise: str) -> Diagnostic:
+    """A line that begins as a setting and has something else in the place of its `=`.
+
+    Args:
+        otherwise: the next step where nothing tells what was meant.
+    """
     if second.type == "EQ":
         return s.tell("a setting is written with `=`", "found `==`, expected `=`", "write `name = value`")
     if second.type in VALUES - {"LPAR"}:
@@ -110,12 +121,7 @@ def _no_setting(s: Situation, first: Token, second: Token) -> Diagnostic | None:
         )
     if second.type == "END":
         return s.tell(f"`{first}` has no value", "expected `=` and a value", f"write `{first} = ...`")
-    what = "blocks" if s.body == "STAGE" else "stem"
-    return s.tell(
-        "this line is no setting",
-        f"found {found_text(second)}, expected `=`",
-        f"write `name = value`, such as `{what} = {first}{second if second == '(' else ''}...`",
-    )
+    return s.tell("this line is no setting", f"found {found_text(second)}, expected `=`", otherwise)
 
 
 def header(s: Situation) -> Diagnostic | None:

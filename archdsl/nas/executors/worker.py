@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -55,12 +55,9 @@ class Worker:
                 _print_to(idle)
 
     def _do(self, job: Job) -> None:
-        try:
+        with suppress(OSError):  # the evaluation will say what is wrong with the folder
             Path(job.folder).mkdir(parents=True, exist_ok=True)
             log = os.open(Path(job.folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError:
-            pass  # the evaluation will say what is wrong with the folder
-        else:
             _print_to(log)
             os.close(log)
         evaluation = Evaluation(job, self._progress)
