@@ -147,6 +147,7 @@ def direct(job: Job, folder: Path) -> list[Report]:
     return untimed(list(Evaluation(replace(job, folder=str(folder / job.id))).reports()))
 
 
+@pytest.mark.slow
 def test_a_search_with_every_kind_of_failure(tmp_path: Path, home: Path) -> None:
     study = tmp_path / "runs" / "small"
     mark = tmp_path / "mark"
