@@ -3,32 +3,72 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """How a tensor of a checkpoint differs from ours, both ways."""
+    """How tensors of a checkpoint become one of ours, and the way back.
 
-    to_ours: Callable[[Tensor], Tensor]
-    to_theirs: Callable[[Tensor], Tensor]
+    `to_ours` raises ValueError, IndexError or RuntimeError for shapes that it can't convert.
+    """
+
+    to_ours: Callable[[Sequence[Tensor]], Tensor]
+    to_theirs: Callable[[Tensor], tuple[Tensor, ...]]
 
 
-def _same(tensor: Tensor) -> Tensor:
+def _same(tensors: Sequence[Tensor]) -> Tensor:
+    (tensor,) = tensors
     return tensor
 
 
-def _swapped(tensor: Tensor) -> Tensor:
+def _halves_swapped(tensor: Tensor) -> Tensor:
     return tensor.roll(tensor.shape[0] // 2, 0)
 
 
-UNCHANGED = Conversion(_same, _same)
-SWAPPED_HALVES = Conversion(_swapped, _swapped)
+UNCHANGED = Conversion(_same, lambda tensor: (tensor,))
+SWAPPED_HALVES = Conversion(
+    lambda tensors: _halves_swapped(_same(tensors)), lambda tensor: (_halves_swapped(tensor),)
+)
 """[gate, value] along the rows where ours is [value, gate]."""
+
+
+def joined(count: int, axis: int = 0) -> Conversion:
+    """So many tensors of equal size, one behind the other along an axis of ours."""
+    return Conversion(
+        lambda tensors: torch.cat(tuple(tensors), axis), lambda tensor: tuple(tensor.chunk(count, axis))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Ours is one of several equal pieces of a tensor of the checkpoint, along its first axis.
+
+    Args:
+        index: which, counted from 0.
+        of: how many there are.
+        stacked: every piece has an axis less than the whole: `whole[index]`.
+    """
+
+    index: int
+    of: int
+    stacked: bool = False
+
+    def taken(self, whole: Tensor) -> Tensor:
+        """The piece. Raises ValueError where the whole can't be divided so."""
+        rows = whole.shape[0] if whole.dim() else 0
+        if rows % self.of or not rows or (self.stacked and rows != self.of):
+            raise ValueError(f"no {self.of} pieces in a tensor of shape {tuple(whole.shape)}")
+        return whole[self.index] if self.stacked else whole.chunk(self.of)[self.index]
+
+    def assembled(self, pieces: Sequence[Tensor]) -> Tensor:
+        """The whole of all pieces in order."""
+        return torch.stack(tuple(pieces)) if self.stacked else torch.cat(tuple(pieces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +77,47 @@ class Entry:
 
     Patterns are keys with `{i}`, a number that is the same on both sides, and in `ours` also `*`, any one
     name. Stages are counted from 0 in `ours`, whatever the spec calls them:
-    `stages.0.blocks.{i}.residual.norm.weight`.
+    `stages.0.blocks.{i}.residual.norm.weight`. `{i-1}` in `theirs` is the number before: published code often
+    counts a downsample with the stage before it.
 
     Args:
-        theirs: key in the checkpoint.
+        theirs: key in the checkpoint, or keys that together make one tensor of ours.
         ours: key in the model.
         conversion: how the tensors differ.
+        piece: where ours is only a part of theirs, which.
     """
 
-    theirs: str
+    theirs: str | tuple[str, ...]
     ours: str
     conversion: Conversion = UNCHANGED
+    piece: Piece | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The patterns of `theirs`."""
+        return (self.theirs,) if isinstance(self.theirs, str) else self.theirs
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one tensor of ours stands in a checkpoint.
+
+    Args:
+        keys: of the checkpoint.
+        entry: how they become ours.
+    """
+
+    keys: tuple[str, ...]
+    entry: Entry
+
+    def read(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Ours of theirs.
+
+        Raises:
+            ValueError, IndexError, RuntimeError: for shapes that can't be converted.
+        """
+        piece = self.entry.piece
+        return self.entry.conversion.to_ours([piece.taken(t) for t in tensors] if piece else tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +145,12 @@ class Layout:
         listed = list(keys)
         return all(any(matches(mark, key) for key in listed) for mark in self.marks)
 
-    def locate(self, key: str) -> tuple[str, Conversion] | None:
-        """Where a tensor of ours stands in a checkpoint, and how it is converted; None where nowhere."""
+    def locate(self, key: str) -> Place | None:
+        """Where a tensor of ours stands in a checkpoint; None where nowhere."""
         for entry in self.entries:
             found = _regex(entry.ours).fullmatch(key)
             if found:
-                return _fill(entry.theirs, found.groupdict()), entry.conversion
+                return Place(tuple(_fill(k, found.groupdict()) for k in entry.keys), entry)
         return None
 
 
@@ -101,11 +171,11 @@ def numbered(key: str, stages: tuple[str, ...]) -> str:
 def _regex(pattern: str) -> re.Pattern[str]:
     seen: set[str] = set()
     out = []
-    for piece in re.split(r"(\{\w+\}|\*)", pattern):
+    for piece in re.split(r"(\{\w+(?:-1)?\}|\*)", pattern):
         if piece == "*":
             out.append(r"[^.]+")
         elif piece.startswith("{"):
-            name = piece[1:-1]
+            name = piece[1:-1].removesuffix("-1")
             out.append(f"(?P={name})" if name in seen else rf"(?P<{name}>\d+)")
             seen.add(name)
         else:
@@ -114,4 +184,4 @@ def _regex(pattern: str) -> re.Pattern[str]:
 
 
 def _fill(pattern: str, values: dict[str, str]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda m: values[m.group(1)], pattern)
+    return re.sub(r"\{(\w+)(-1)?\}", lambda m: str(int(values[m[1]]) - bool(m[2])), pattern)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError
+from archdsl.weights import families
 from archdsl.weights.layout import Layout
-from archdsl.weights.mamba_r import MAMBA_R
-from archdsl.weights.mambaout import MAMBAOUT, MAMBAOUT_TIMM
 
-LAYOUTS: tuple[Layout, ...] = (MAMBA_R, MAMBAOUT, MAMBAOUT_TIMM)
+
+def _found() -> Iterator[Layout]:
+    """The layouts in the files of `families`."""
+    for module in sorted(m.name for m in iter_modules(families.__path__)):
+        values = vars(import_module(f"{families.__name__}.{module}")).values()
+        yield from (value for value in values if isinstance(value, Layout))
+
+
+LAYOUTS: tuple[Layout, ...] = tuple(_found())
 
 OWN = "archdsl"
 """Name of the layout in which archdsl writes weights: the keys of the model itself."""

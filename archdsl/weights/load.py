@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from archdsl.compiler.model import Model
 from archdsl.diagnostics import Diagnostic, DiagnosticError
-from archdsl.weights.layout import UNCHANGED, Conversion, Layout, matches, numbered
+from archdsl.weights.layout import Entry, Layout, Place, matches, numbered
 from archdsl.weights.layouts import OWN, recognise
 from archdsl.weights.positions import Places, resize_positions, square_grid
 from archdsl.weights.read import Checkpoint, read_checkpoint
@@ -86,26 +86,30 @@ class _Plan:
     not_finite: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
-    def locate(self, name: str) -> tuple[str, Conversion] | None:
+    def locate(self, name: str) -> Place | None:
         """Where a tensor of the model stands in the checkpoint."""
         if self.layout is None:
-            return name, UNCHANGED
+            return Place((name,), Entry(name, name))
         return self.layout.locate(numbered(name, self.stages))
 
     def add(self, name: str, target: Tensor) -> None:
         """Finds what belongs into one tensor of the model."""
         place = self.locate(name)
-        if place is None or place[0] not in self.checkpoint.tensors:
+        if place is None or not all(key in self.checkpoint.tensors for key in place.keys):
             self.missing.append(name)
             return
-        key, conversion = place
-        self.used.add(key)
-        theirs = self.checkpoint.tensors[key]
-        reason = _unusable(theirs, target)
+        self.used.update(place.keys)
+        theirs = [self.checkpoint.tensors[key] for key in place.keys]
+        mismatch = Mismatch(name, " + ".join(place.keys), tuple(target.shape), tuple(theirs[0].shape))
+        reason = next(filter(None, (_unusable(t, target) for t in theirs)), "")
         if reason:
-            self.mismatched.append(Mismatch(name, key, tuple(target.shape), tuple(theirs.shape), reason))
+            self.mismatched.append(replace(mismatch, reason=reason))
             return
-        ours = conversion.to_ours(theirs)
+        try:
+            ours = place.read(theirs)
+        except (ValueError, IndexError, RuntimeError):
+            self.mismatched.append(mismatch)
+            return
         if ours.shape != target.shape and ours.shape == (1, *target.shape):
             ours = ours[0]
         if name in self.places and ours.shape != target.shape:
@@ -115,7 +119,7 @@ class _Plan:
             if not ours.to(target.dtype).isfinite().all():
                 self.not_finite.append(name)
         else:
-            self.mismatched.append(Mismatch(name, key, tuple(target.shape), tuple(theirs.shape)))
+            self.mismatched.append(mismatch)
 
     def _resize(self, name: str, ours: Tensor, target: Tensor) -> Tensor:
         """A position embedding for the grid of the model, unchanged where that can't be told."""
@@ -157,7 +161,7 @@ class _Plan:
         """Whether a key of the checkpoint holds what may be replaced."""
         if self.layout is None:
             return any(matches(pattern, key) for pattern in _OWN_REPLACEABLE)
-        names = [entry.ours for entry in self.layout.entries if matches(entry.theirs, key)]
+        names = [e.ours for e in self.layout.entries if any(matches(k, key) for k in e.keys)]
         return any(matches(pattern, name) for pattern in self.layout.replaceable for name in names)
 
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from archdsl.compiler.model import Model
 from archdsl.diagnostics import Diagnostic, DiagnosticError
 from archdsl.weights.files import written
-from archdsl.weights.layout import numbered
+from archdsl.weights.layout import Piece, numbered
 from archdsl.weights.layouts import layout_named
 from archdsl.weights.load import DIGEST, GRIDS, KEYS, position_places
 
 
 def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
-    """The model's tensors under the keys of a layout (`mamba_r`, `mambaout`, `mambaout_timm`, `archdsl`).
+    """The model's tensors under the keys of a layout (`mamba_r`, `mambaout_timm`, `archdsl`, ...).
 
     Tensors that need no conversion share their storage with the model.
 
@@ -32,14 +32,26 @@ def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
         return dict(tensors)
     stages = tuple(model.stages)
     out: dict[str, Tensor] = {}
+    pieces: dict[str, dict[int, Tensor]] = {}
+    cuts: dict[str, Piece] = {}
     homeless: list[str] = []
     for name, tensor in tensors.items():
         place = table.locate(numbered(name, stages))
         if place is None:
             homeless.append(name)
+            continue
+        theirs = place.entry.conversion.to_theirs(tensor)
+        for key, value in zip(place.keys, theirs, strict=True):
+            if place.entry.piece is None:
+                out[key] = value
+            else:
+                cuts[key] = place.entry.piece
+                pieces.setdefault(key, {})[place.entry.piece.index] = value
+    for key, found in pieces.items():
+        if sorted(found) == list(range(cuts[key].of)):
+            out[key] = cuts[key].assembled([found[i] for i in sorted(found)])
         else:
-            key, conversion = place
-            out[key] = conversion.to_theirs(tensor)
+            homeless.append(key)
     if homeless:
         raise DiagnosticError(
             Diagnostic(
