@@ -2,57 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
+from families import FAMILIES, family_of
 from torch.utils.flop_counter import FlopCounterMode
 
 import archdsl
 from archdsl.graph.library import index
 
-PUBLISHED = {
-    "mamba_r_tiny": 9_264_232,
-    "mamba_r_small": 27_801_064,
-    "mamba_r_base": 99_301_096,
-    "mamba_r": 99_301_096,
-    "mamba_r_large": 341_222_376,
-    "mambaout_femto": 7_304_536,
-    "mambaout_kobe": 9_141_208,
-    "mambaout_tiny": 26_545_096,
-    "mambaout": 26_545_096,
-    "mambaout_small": 48_488_072,
-    "mambaout_base": 84_813_092,
-    "mambaout_small_rw": 48_495_560,
-    "mambaout_base_short_rw": 88_827_688,
-    "mambaout_base_tall_rw": 86_481_448,
-    "mambaout_base_wide_rw": 94_448_104,
-    "mambaout_base_plus_rw": 101_656_552,
-}
-SHIPPED = sorted(index())
-SMALL: dict[str, dict[str, Any]] = {
-    "mamba_r": {"dim": 32, "depth": 3, "image": 64},
-    "mambaout": {"dims": (16, 24, 32, 40), "depths": (1, 1, 2, 1), "image": 64},
-    "hybrid": {"dim": 16, "image": 112},
-    "digits_hybrid": {},
-    "tiny": {},
-}
-FEW_BLOCKS = {
-    "drop_path": "0.1",
-    "s1.blocks": "gated_conv",
-    "s2.blocks": "linear_attn",
-    "s3.blocks": "scan(order = cross) + window_attn + window_attn(shift = 3)",
-    "s4.blocks": "scan(order = both) + attn",
-}
-COMPILED = ("mamba_r_tiny", "mambaout_femto", "mambaout_small_rw", "hybrid")
+PUBLISHED = {name: count for family in FAMILIES.values() for name, count in family.params.items()}
+SHIPPED = sorted(name for name, path in index().items() if path.parent.name != "ablations")
+COMPILED = {name for family in FAMILIES.values() for name in family.compiled}
 """One arch of each structure; the others are compiled by the slow tests."""
 
 
 def _small(name: str) -> archdsl.Model:
     """A shipped arch at reduced size, with 5 classes."""
-    family = next(f for f in sorted(SMALL, key=len, reverse=True) if name.startswith(f))
-    overrides = {k: v for k, v in FEW_BLOCKS.items() if family == "hybrid" or k == "drop_path"}
-    return archdsl.build(name, classes=5, overrides=overrides, **SMALL[family])
+    family = family_of(name)
+    overrides = {"drop_path": "0.1"} | family.overrides
+    return archdsl.build(name, classes=5, overrides=overrides, **family.small)
 
 
 def _images(model: archdsl.Model, batch: int = 2) -> torch.Tensor:
@@ -110,7 +78,7 @@ def test_half_precision_and_another_size(name: str) -> None:
 
 
 def test_padded_windows_take_any_image() -> None:
-    overrides = {**FEW_BLOCKS, "pad": "on"}
+    overrides = {**FAMILIES["hybrid"].overrides, "pad": "on"}
     model = archdsl.build("hybrid", classes=5, dim=16, image=(99, 61), overrides=overrides).eval()
     with torch.no_grad():
         assert model(torch.randn(1, 3, 99, 61)).shape == (1, 5)

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from families import FAMILIES
 
 import archdsl
 
 ABLATIONS = Path(__file__).parents[2] / "specs" / "ablations"
-SMALL: dict[str, dict[str, object]] = {
-    "mamba_r": {"dim": 32, "depth": 2},
-    "mambaout": {"dims": [16, 24, 32, 48], "depths": [1, 1, 1, 1]},
-}
 NAMES = [
     (path.stem, name)
     for path in sorted(ABLATIONS.glob("*.arch"))
@@ -79,7 +76,7 @@ def test_the_scan_costs_what_its_matrices_cost() -> None:
 @pytest.mark.parametrize(("family", "name"), NAMES)
 def test_trains_a_step(family: str, name: str) -> None:
     torch.manual_seed(0)
-    small = SMALL[family] | {"image": 32 if family == "mamba_r" else 64, "classes": 5, "drop_path": 0}
+    small = FAMILIES[family].ablations | {"classes": 5, "drop_path": 0}
     model = archdsl.build(ABLATIONS / f"{family}.arch", name, overrides=small)
     model.train()
     images, labels = torch.randn(2, 3, *model.architecture.image), torch.tensor([0, 3])

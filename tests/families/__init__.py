@@ -1,0 +1,43 @@
+"""What the tests of all shipped architectures know of each family: a file `<family>.toml`.
+
+- `[params]`: exact parameters by arch.
+- `[small]`: arguments that make every arch of the family small; `[small.overrides]`: paths, in the language;
+  `[small.ablations]`: arguments for the archs of `specs/ablations/<family>.arch`, where they differ.
+- `[compiled]`: `names` of the archs that the quick tests compile.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Family:
+    """One file."""
+
+    name: str
+    params: dict[str, int] = field(default_factory=dict)
+    small: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, str] = field(default_factory=dict)
+    ablations: dict[str, Any] = field(default_factory=dict)
+    compiled: tuple[str, ...] = ()
+
+
+def _read(path: Path) -> Family:
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    small = dict(data.get("small", {}))
+    overrides = small.pop("overrides", {})
+    ablations = small.pop("ablations", small)
+    names = tuple(data.get("compiled", {}).get("names", ()))
+    return Family(path.stem, data.get("params", {}), small, overrides, ablations, names)
+
+
+FAMILIES = {path.stem: _read(path) for path in sorted(Path(__file__).parent.glob("*.toml"))}
+
+
+def family_of(arch: str) -> Family:
+    """The family of a shipped arch, by the longest name that it begins with."""
+    return FAMILIES[max((f for f in FAMILIES if arch.startswith(f)), key=len)]
