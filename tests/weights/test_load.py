@@ -330,11 +330,7 @@ def test_pieces_and_joined_tensors_go_both_ways() -> None:
     parts = both.to_theirs(whole)
     assert [p.shape for p in parts] == [(4, 3)] * 2
     assert torch.equal(both.to_ours(parts), whole)
-    for piece, tensor in (
-        (rows[0], torch.ones(3, 6)),
-        (halves[0], torch.ones(3)),
-        (halves[0], torch.ones(())),
-    ):
+    for piece, shape in ((rows[0], (3, 6)), (halves[0], (3,)), (halves[0], ())):
         with pytest.raises(ValueError, match="pieces"):
             piece.taken(torch.ones(shape))
 
