@@ -1,0 +1,52 @@
+"""Squares of neighbours as the channels of one place."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Macs, Op
+from archdsl.ops._places import need_map
+from archdsl.ops._types import Kernel
+from archdsl.ops._widths import carried_macs, carried_params, resolve_width
+
+
+class Fold(Op):
+    """`fold(side)`: every square of k x k places becomes one place that has the channels of all of them.
+
+    A map (H, W, C) becomes ceil(H / k) by ceil(W / k) places of k k C channels; where k does not divide a
+    side, zeros fill the last squares at the right and bottom. The places of a square stand column by column:
+    for k = 2 the channels of (0, 0), (1, 0), (0, 1), (1, 1), each row and column counted within the square.
+    Extra tokens go through a linear map of their own.
+
+    Args:
+        side: k, the side of a square.
+    """
+
+    name: ClassVar[str] = "fold"
+    source: ClassVar[str] = "patch merging: Swin, arXiv 2103.14030, section 3.1; VMamba, arXiv 2401.10166"
+    module: ClassVar[str] = "archdsl.nn.fold:Fold"
+
+    side: Kernel
+
+    def vanishes(self, x: Feature) -> bool:
+        """Squares of one place."""
+        return self.side == 1
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """A map of ceil(side / k) places on each side, with k k C channels."""
+        height, width = need_map(x, "folding")
+        out = resolve_width(x.dim * self.side**2, x, "side")
+        return Feature(out, (-(-height // self.side), -(-width // self.side)), x.extras, x.windows)
+
+    def params(self, x: Feature, y: Feature) -> int:
+        """The linear map of the extra tokens."""
+        return carried_params(x, y)
+
+    def macs(self, x: Feature, y: Feature) -> Macs:
+        """Of that linear map."""
+        return Macs(linear=carried_macs(x, y))
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """The side, and the widths of the extra tokens' linear map where there are such."""
+        return {"side": self.side, "project": (x.dim, y.dim) if carried_params(x, y) else None}
