@@ -26,11 +26,12 @@ class Fold(StreamModule):
         """The map folded, the extra tokens carried past."""
         k = self.side
         patches, extras = s.take_apart()
+        batch, _, channels = patches.shape
         height, width = s.grid
-        x = patches.reshape(patches.shape[0], height, width, patches.shape[2])
+        grid = down, across = -(-height // k), -(-width // k)
+        x = patches.reshape(batch, height, width, channels)
         if height % k or width % k:
-            x = F.pad(x, (0, 0, 0, -width % k, 0, -height % k))
-        x = x.unflatten(2, (-1, k)).unflatten(1, (-1, k))  # image, down, row, across, column, channel
-        grid = (x.shape[1], x.shape[3])
-        folded = x.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)
+            x = F.pad(x, (0, 0, 0, across * k - width, 0, down * k - height))
+        x = x.reshape(batch, down, k, across, k, channels).permute(0, 1, 3, 4, 2, 5)
+        folded = x.reshape(batch, down * across, k * k * channels)
         return put_together(folded, carried(extras, self.extras), grid, s.extras)
