@@ -159,3 +159,30 @@ def test_patch_embed_carries_extras() -> None:
     assert isinstance(embed.extras, nn.Linear)
     for ours, theirs in zip(y.take_apart()[1], stream(x).take_apart()[1], strict=True):
         torch.testing.assert_close(ours, embed.extras(theirs))
+
+
+@pytest.mark.parametrize("extras", [(), EXTRAS])
+@pytest.mark.parametrize(("grid", "padded"), [((5, 8), (6, 9)), ((6, 3), (6, 3)), ((1, 7), (3, 9))])
+def test_pad(grid: tuple[int, int], padded: tuple[int, int], extras: tuple[Extra, ...]) -> None:
+    x = Feature(4, grid, extras)
+    placed = node("pad", x, multiple=3)
+    assert placed.output == Feature(4, padded, extras)
+    s = stream(x)
+    y = run(module_of(placed), s)
+    expected = pad(image_of(s), (0, padded[1] - grid[1], 0, padded[0] - grid[0]))
+    assert torch.equal(image_of(y), expected)
+    for before, after in zip(s.take_apart()[1], y.take_apart()[1], strict=True):
+        assert torch.equal(before, after)
+
+
+def test_pad_looks_at_the_map_it_gets() -> None:
+    """Built where nothing is missing, it pads a map of another size."""
+    module = module_of(node("pad", Feature(3, (8, 8)), multiple=4))
+    assert run(module, from_map(torch.ones(1, 3, 5, 8))).grid == (8, 8)
+    assert run(module, from_map(torch.ones(1, 3, 4, 12))).grid == (4, 12)
+
+
+def test_pad_needs_a_map() -> None:
+    with pytest.raises(ShapeError) as caught:
+        node("pad", Feature(4, (6,)), multiple=2)
+    assert caught.value.code == "E304"

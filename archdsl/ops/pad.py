@@ -1,0 +1,43 @@
+"""Zeros around a map until its sides are multiples of a number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from archdsl.features import Feature
+from archdsl.ops._base import Infer, Op
+from archdsl.ops._places import need_map
+from archdsl.ops._types import Kernel
+
+
+class Pad(Op):
+    """`pad(multiple)`: zeros below and to the right of a map until both sides are multiples of a number.
+
+    A map whose sides are multiples already stays as it is. Extra tokens are carried past, unchanged.
+
+    Args:
+        multiple: of what; from 1, which pads nothing.
+    """
+
+    name: ClassVar[str] = "pad"
+    source: ClassVar[str] = "torch.nn.functional.pad; dense prediction with MILA, arXiv 2405.16605"
+    module: ClassVar[str] = "archdsl.nn.pad:Pad"
+
+    multiple: Kernel
+
+    def infer(self, x: Feature, *parts: Infer) -> Feature:
+        """A map of the next multiples of both sides."""
+        height, width = need_map(x, "`pad`")
+        return replace(x, grid=(self._up(height), self._up(width)))
+
+    def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
+        """The multiple."""
+        return {"multiple": self.multiple}
+
+    def vanishes(self, x: Feature) -> bool:
+        """Where every size is a multiple."""
+        return self.multiple == 1
+
+    def _up(self, side: int) -> int:
+        return -(-side // self.multiple) * self.multiple
