@@ -1,0 +1,119 @@
+"""MILA reproduces the numbers of the official code, at every feature that a fixture stores.
+
+A fixture is a pair of files in tests/data/goldens/mila: a configuration, and weights `state_dict.*` with
+`input`, `output` and features `feat.*` of the tokens (B, N, C).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import archdsl
+from archdsl.compiler import Model
+from archdsl.nn.stream import Stream
+from archdsl.weights import load_weights, to_layout
+
+FOLDER = Path(__file__).parents[1] / "data" / "goldens" / "mila"
+CLASSIFIERS = ["mila_a_e16_h1248_64", "mila_b_e12_h3612_96", "mila_c_e24_3stage_ape_nobias_112"]
+DENSE = "mila_dense_e12_nonsquare_64x96"
+OUTPUT, FEATURE = 1e-4, 2e-5
+"""Largest error: of an output, and of a feature for the largest value in it."""
+
+THREE_STAGES = """
+use "mila.arch"
+
+arch three(dim = 24, depths = [1, 1, 1], heads = [1, 3, 8], mlp_ratio = 3, qkv_bias = off) {
+  stem = pad(4)
+      -> cbr(dim // 2, stride = 2)
+      -> residual(cbr(dim // 2) -> conv2d(3, bias = off) -> batch_norm)
+      -> cbr(4 * dim, stride = 2) -> conv2d(1, dim, bias = off) -> batch_norm -> position(learned)
+  downsample = merge
+  stage s1 { dim = dim;      heads = heads[0];  blocks = depths[0] x linear_attn }
+  stage s2 { dim = 2 * dim;  heads = heads[1];  blocks = depths[1] x linear_attn }
+  stage s3 { dim = 4 * dim;  heads = heads[2];  blocks = depths[2] x linear_attn }
+  head = layer_norm -> pool(mean) -> linear(classes)
+}
+"""
+
+
+def _fixture(name: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+    """The configuration, the official weights, and what was stored beside them."""
+    tensors = load_file(FOLDER / f"{name}.safetensors")
+    weights = {k.removeprefix("state_dict."): v for k, v in tensors.items() if k.startswith("state_dict.")}
+    stored = {k: v for k, v in tensors.items() if not k.startswith("state_dict.")}
+    description: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return description, weights, stored
+
+
+def _model(config: dict[str, Any], image: tuple[int, int], folder: Path, **overrides: Any) -> Model:
+    """The shipped arch with a fixture's configuration; one of three stages is a spec of its own."""
+    options: dict[str, Any] = {
+        "dim": config["embed_dim"],
+        "depths": config["depths"],
+        "heads": config["num_heads"],
+        "mlp_ratio": config["mlp_ratio"],
+        "qkv_bias": config.get("qkv_bias", True),
+        "classes": config.get("num_classes", 1000),
+        "image": image,
+    }
+    if len(config["depths"]) == 4:
+        return archdsl.build("mila", overrides=overrides or None, **options)
+    spec = folder / "three.arch"
+    spec.write_text(THREE_STAGES, encoding="utf-8")
+    return archdsl.build(spec, **options)
+
+
+def _features(model: Model, images: Tensor) -> dict[str, Tensor]:
+    """The features of the official model, taken at ours: tokens (B, N, C)."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, path: str, of_input: bool = False) -> None:
+        def hook(module: torch.nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            value = inputs[0] if of_input else output
+            found[f"feat.{name}"] = value.x if isinstance(value, Stream) else value
+
+        model.get_submodule(path).register_forward_hook(hook)
+
+    keep("stem", "stem.batch_norm")
+    attention = "stages.s1.blocks.0.residual_2.gated_linear_attention.split.inner.linear_attention"
+    keep("stage0.block0.attn_in", attention, of_input=True)
+    keep("stage0.block0.attn_out", attention)
+    for i in range(len(model.stages)):
+        keep(f"stage{i}", f"stages.s{i + 1}")
+        if i:
+            keep(f"down{i - 1}", f"stages.s{i + 1}.downsample")
+    keep("norm", "head.layer_norm")
+    with torch.no_grad():
+        found["output"] = model.eval()(images)
+    return found
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_stored_feature(name: str, tmp_path: Path) -> None:
+    fixture, weights, stored = _fixture(name)
+    images = stored.pop("input")
+    size = fixture["config"]["img_size"]
+    model = _model(fixture["config"], (size, size), tmp_path)
+    assert sum(p.numel() for p in model.parameters()) == fixture["params"]
+    assert load_weights(model, weights).complete
+    features = _features(model, images)
+    assert features.keys() == stored.keys()
+    for key, expected in stored.items():
+        assert features[key].shape == expected.shape, key
+        error = (features[key] - expected).abs().max()
+        assert error <= (OUTPUT if key == "output" else FEATURE * expected.abs().max()), f"{key}: {error}"
+    _assert_written_back(model, weights)
+
+
+def _assert_written_back(model: Model, weights: dict[str, Tensor]) -> None:
+    """All but the rotations, which no model needs."""
+    back = to_layout(model, "mila")
+    assert {k for k in weights if not k.endswith("rope.rotations")} == back.keys()
+    assert all(torch.equal(tensor, weights[k]) for k, tensor in back.items())
