@@ -93,6 +93,8 @@ def _add_stage(root: Tree, stage: Stage) -> None:
         branch.add(Text(f"within windows({fields})"))
     for run in fold(stage.blocks):
         _add_run(branch, run)
+    if stage.feature_norm is not None:
+        _add_node(branch, stage.feature_norm, "feature_norm")
 
 
 def _add_run(branch: Tree, run: Run[Node]) -> None:

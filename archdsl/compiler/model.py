@@ -26,8 +26,8 @@ class Model(nn.Module):
     """An architecture as a PyTorch module.
 
     Its parts are found as they are named in the spec: `stem`, `stages.<stage>.downsample`,
-    `stages.<stage>.blocks.<index>`, `head`. It takes images of other sizes than the one it was built for, as
-    long as its maps keep at least one place.
+    `stages.<stage>.blocks.<index>`, `stages.<stage>.feature_norm`, `head`. It takes images of other sizes
+    than the one it was built for, as long as its maps keep at least one place.
 
     Args:
         architecture: checked.
@@ -54,7 +54,10 @@ class Model(nn.Module):
             down = self.placed.get(f"{at}.downsample")
             blocks = [self.placed[f"{at}.blocks.{i}"].module for i in range(len(stage.blocks))]
             name = attribute(nn.ModuleDict, stage.name)
-            self.stages[name] = StageModule(blocks, down.module if down else None, _windows(stage))
+            norm = self.placed.get(f"{at}.feature_norm")
+            self.stages[name] = StageModule(
+                blocks, down.module if down else None, _windows(stage), norm.module if norm else None
+            )
         head = self.placed.get("head")
         self.head = None if head is None else head.module
         for module in self.modules():
@@ -115,12 +118,15 @@ class Model(nn.Module):
         """Feature maps on the way, with the meaning that timm gives these arguments.
 
         There is a map behind every stage; in an arch of one stage behind every block, as timm's ViTs have.
+        Where a stage has a `feature_norm`, all its maps go through it, extra tokens included; what the next
+        stage receives does not.
 
         Args:
             images: (B, channels, H, W).
             indices: which maps: the last n for a number, all for None; negative ones count from the end.
             norm: apply the norm that the head begins with, where it does, to the last stage's map, or to
-                every map of an arch of one stage.
+                every map of an arch of one stage. A stage with a `feature_norm` is not normed twice: there
+                this changes nothing.
             stop_early: don't compute what stands behind the last map taken.
             output_fmt: `NCHW`, `NHWC` or `NLC` (patches row by row).
             intermediates_only: return the maps alone.
@@ -195,6 +201,10 @@ class Model(nn.Module):
     def _last(self) -> Feature:
         return self.architecture.stages[-1].feature
 
+    @property
+    def _stage_modules(self) -> list[StageModule]:
+        return [stage for stage in self.stages.values() if isinstance(stage, StageModule)]
+
     def _entering(self, images: Tensor) -> Stream:
         """Images (B, channels, H, W) as a stream.
 
@@ -221,7 +231,7 @@ class Model(nn.Module):
         """The stream at the end, and behind every place in `taken`."""
         s = run(self.stem, self._entering(images))
         last = max(taken, default=-1) if stop_early else None
-        stages = [stage for stage in self.stages.values() if isinstance(stage, StageModule)]
+        stages = self._stage_modules
         if per_block(self.architecture):
             return stages[0].between(s, taken, last)
         found: dict[int, Stream] = {}
@@ -233,16 +243,24 @@ class Model(nn.Module):
                 found[index] = s
         return s, found
 
+    def _norm_of_map(self, index: int, norm: bool) -> nn.Module | None:
+        """What a map goes through: its stage's `feature_norm`, else the head's norm where that is due."""
+        stages = self._stage_modules
+        own = stages[0 if per_block(self.architecture) else index].feature_norm
+        if own is not None or not norm:
+            return own
+        final = per_block(self.architecture) or index == len(stages) - 1
+        return leading_norm(self.head) if final else None
+
     def _as_map(self, s: Stream, index: int, norm: bool, output_fmt: str) -> tuple[Tensor, Tensor]:
         """A stream as a map in the format asked for, and its extra tokens (B, n, C)."""
         if output_fmt not in ("NCHW", "NHWC", "NLC"):
             raise ValueError(f"output_fmt is NCHW, NHWC or NLC, not {output_fmt!r}")
         if len(s.grid) != 2:
             raise ValueError("there is no feature map: the tokens have no places")
-        final = per_block(self.architecture) or index == len(self.architecture.stages) - 1
-        before_head = leading_norm(self.head)
-        if norm and final and before_head is not None:
-            s = run(before_head, s)
+        applied = self._norm_of_map(index, norm)
+        if applied is not None:
+            s = run(applied, s)
         patches, extras = s.take_apart()
         beside = torch.cat(extras, dim=1) if extras else patches[:, :0]
         if output_fmt == "NLC":

@@ -16,15 +16,21 @@ class StageModule(StreamModule):
         blocks: the blocks in order, found as `blocks.0`, `blocks.1`, ...
         downsample: what stands before them, or None.
         within: how the map is cut before the first block and put together behind the last, or None.
+        feature_norm: what a map taken here goes through, or None; `forward` does not run it.
     """
 
     def __init__(
-        self, blocks: list[nn.Module], downsample: nn.Module | None = None, within: Windows | None = None
+        self,
+        blocks: list[nn.Module],
+        downsample: nn.Module | None = None,
+        within: Windows | None = None,
+        feature_norm: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.downsample = downsample
         self.blocks = Chain({str(i): block for i, block in enumerate(blocks)})
         self.within = within
+        self.feature_norm = feature_norm
 
     def forward(self, s: Stream) -> Stream:
         """What the last block returns, as a whole map."""

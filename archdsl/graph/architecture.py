@@ -31,6 +31,8 @@ class Stage:
         blocks: the blocks with repeats expanded; within windows their shapes are those of one window.
         downsample: what stands before the blocks, if anything.
         within: the operator `windowed` that cuts the stage once for all its blocks, or None.
+        feature_norm: the norm of the maps taken from the stage, if any; the next stage receives what stands
+            before it.
         settings: settings of the stage.
     """
 
@@ -40,6 +42,7 @@ class Stage:
     blocks: tuple[Node, ...]
     downsample: Node | None = None
     within: Op | None = None
+    feature_norm: Node | None = None
     settings: Values = field(default=(), compare=False)
     span: Span | None = field(default=None, compare=False, repr=False)
 
@@ -77,13 +80,18 @@ class Architecture:
     warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
 
     def top(self) -> Iterator[tuple[str, Node]]:
-        """Every top node with its path: `stem`, `stages.s1.downsample`, `stages.s1.blocks.0`, ..., `head`."""
+        """Every top node with its path: `stem`, `stages.s1.downsample`, `stages.s1.blocks.0`, ..., `head`.
+
+        All but `stages.<stage>.feature_norm` stand in the way from the image to the logits.
+        """
         yield "stem", self.stem
         for stage in self.stages:
             if stage.downsample is not None:
                 yield f"stages.{stage.name}.downsample", stage.downsample
             for index, block in enumerate(stage.blocks):
                 yield f"stages.{stage.name}.blocks.{index}", block
+            if stage.feature_norm is not None:
+                yield f"stages.{stage.name}.feature_norm", stage.feature_norm
         if self.head is not None:
             yield "head", self.head
 

@@ -40,7 +40,7 @@ class Cost:
             and every window count; chains don't (their last operator does). Training keeps about as much;
             fused kernels keep less.
         rows: one for every top node, in the order of `Architecture.top`.
-        stages: `stem`, every stage with its downsample, `head`.
+        stages: `stem`, every stage with its downsample and the norm of its feature maps, `head`.
     """
 
     params: int
@@ -122,7 +122,10 @@ def cost(architecture: Architecture, subtotals: Subtotals | None = None) -> Cost
 
 def _groups(architecture: Architecture) -> list[tuple[str, int]]:
     """`stem`, stages and `head` with the number of their top nodes, in the order of `Architecture.top`."""
-    stages = [(s.name, len(s.blocks) + (s.downsample is not None)) for s in architecture.stages]
+    stages = [
+        (s.name, len(s.blocks) + (s.downsample is not None) + (s.feature_norm is not None))
+        for s in architecture.stages
+    ]
     return [("stem", 1), *stages, *([("head", 1)] if architecture.head is not None else [])]
 
 

@@ -23,7 +23,7 @@ from archdsl.graph.architecture import Architecture
 from archdsl.graph.node import Node
 from archdsl.ops import Op
 
-VERSION = "a1"
+VERSION = "a2"
 """Changes whenever the digest of some architecture does."""
 
 IDENTITIES = frozenset({"drop_path"})
@@ -31,7 +31,7 @@ IDENTITIES = frozenset({"drop_path"})
 
 
 def digest(architecture: Architecture) -> str:
-    """`a1:` and 64 hexadecimal digits, the same on every machine and in every process."""
+    """`a2:` and 64 hexadecimal digits, the same on every machine and in every process."""
     return f"{VERSION}:{_hash(_parts(architecture, Canonical()))}"
 
 
@@ -70,6 +70,7 @@ def _parts(architecture: Architecture, form: Canonical) -> list[object]:
                 None if stage.within is None else form.operator(stage.within),
                 None if stage.downsample is None else form.top(stage.downsample),
                 [h for block in stage.blocks for h in form.top(block)],
+                None if stage.feature_norm is None else form.top(stage.feature_norm),
             ]
         )
     parts.append(None if architecture.head is None else form.top(architecture.head))
@@ -95,7 +96,7 @@ class Canonical:
         self._lookups = 0
 
     def top(self, node: Node) -> list[str]:
-        """A stem, a downsample, a block or a head: weights are shared inside it only."""
+        """A stem, a downsample, a block, a feature norm or a head: weights are shared inside it only."""
         found = self._tops.get(id(node))
         if found is None:
             self._keys.clear()

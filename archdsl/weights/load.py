@@ -24,6 +24,8 @@ KEYS = "archdsl.keys"
 """Metadata of our own files: all keys in the order of the model, as JSON."""
 DIGEST = "archdsl.digest"
 """Metadata of our own files: the architecture's digest."""
+_FEATURE_NORMS = ("stages.*.feature_norm.*", "stages.*.feature_norm.*.*")
+"""They belong to the task that takes the maps, in every layout."""
 _OWN_REPLACEABLE = ("head.*", "head.*.*", "head.*.*.*", "stem.registers.*", "stem.class_token.*")
 
 
@@ -39,9 +41,9 @@ def load_weights(
     Args:
         model: with storage (not on `meta`).
         source: a file (safetensors, or tensors written by `torch.save`), or a mapping from keys to tensors.
-        strict: everything has to fit. Otherwise what a new task replaces (the classifier, registers) may be
-            missing
-            or of another shape: it keeps its values, and the report names it.
+        strict: everything has to fit. Otherwise what a new task replaces (the classifier, registers, norms of
+            feature maps) may be missing or of another shape: it keeps its values, and the report names it.
+            Where the model has no head, that of the checkpoint is left out.
 
     Returns:
         What was loaded, resized and left out, and which tensors hold infinity or not-a-number.
@@ -59,7 +61,7 @@ def load_weights(
         raise _refusal(
             "the model has no storage", ("it was built on the meta device",), "build it on a device"
         )
-    plan = _Plan(layout, checkpoint, position_places(model), tuple(model.stages))
+    plan = _Plan(layout, checkpoint, position_places(model), tuple(model.stages), model.head is not None)
     for name, target in targets.items():
         plan.add(name, target)
     report = plan.report()
@@ -79,6 +81,7 @@ class _Plan:
     checkpoint: Checkpoint
     places: dict[str, Places]
     stages: tuple[str, ...]
+    headed: bool
     ready: dict[str, Tensor] = field(default_factory=dict)
     resized: list[tuple[str, tuple[int, int], tuple[int, int]]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -154,15 +157,20 @@ class _Plan:
 
     def replaceable(self, name: str) -> bool:
         """Whether a tensor of the model may be left as it is."""
-        patterns = self.layout.replaceable if self.layout else _OWN_REPLACEABLE
-        return any(matches(pattern, numbered(name, self.stages)) for pattern in patterns)
+        return any(matches(pattern, numbered(name, self.stages)) for pattern in self._replaceable)
 
     def superfluous(self, key: str) -> bool:
         """Whether a key of the checkpoint holds what may be replaced."""
-        if self.layout is None:
-            return any(matches(pattern, key) for pattern in _OWN_REPLACEABLE)
-        names = [e.ours for e in self.layout.entries if any(matches(k, key) for k in e.keys)]
-        return any(matches(pattern, name) for pattern in self.layout.replaceable for name in names)
+        names = [key]
+        if self.layout is not None:
+            names = [e.ours for e in self.layout.entries if any(matches(k, key) for k in e.keys)]
+        if not self.headed and any(name.startswith("head.") for name in names):
+            return True
+        return any(matches(pattern, name) for pattern in self._replaceable for name in names)
+
+    @property
+    def _replaceable(self) -> tuple[str, ...]:
+        return (*(self.layout.replaceable if self.layout else _OWN_REPLACEABLE), *_FEATURE_NORMS)
 
 
 def _unusable(theirs: Tensor, target: Tensor) -> str:

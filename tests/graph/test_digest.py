@@ -32,7 +32,7 @@ def _loaded(tmp_path: Path, text: str) -> Architecture:
 
 
 def test_form() -> None:
-    assert re.fullmatch(r"a1:[0-9a-f]{64}", BASE.digest())
+    assert re.fullmatch(r"a2:[0-9a-f]{64}", BASE.digest())
 
 
 @pytest.mark.parametrize(

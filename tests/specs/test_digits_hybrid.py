@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import archdsl
+from archdsl.graph.digest import VERSION
 from archdsl.graph.node import Node
 from archdsl.tasks import read_task
 from archdsl.tasks.baselines import accuracies
@@ -35,8 +36,10 @@ def test_it_mixes_convolutions_a_scan_and_attention() -> None:
 def test_the_result_is_of_the_shipped_architecture() -> None:
     found = json.loads(RESULT.read_text(encoding="utf-8"))
     a = archdsl.load("digits_hybrid")
-    assert found["arch"]["digest"] == a.digest()
-    assert found["arch"]["params"] == a.cost().params
+    cost = a.cost()
+    assert (found["arch"]["params"], found["arch"]["macs"]) == (cost.params, cost.macs.total)
+    if found["arch"]["digest"].startswith(f"{VERSION}:"):  # a record keeps the digest of its own time
+        assert found["arch"]["digest"] == a.digest()
     assert read_task(found["task"]).text() == found["task"]
     assert [s["seed"] for s in found["seeds"]] == [0, 1, 2]
     tests = [s["test"]["accuracy"] for s in found["seeds"]]

@@ -18,11 +18,12 @@ def rewrite(node: Node, change: Rewrite) -> Node:
 
 
 def rewrite_stage(stage: Stage, change: Rewrite) -> Stage:
-    """The stage with its downsample and every block rewritten."""
+    """The stage with its downsample, every block and the norm of its maps rewritten."""
     return replace(
         stage,
         downsample=None if stage.downsample is None else rewrite(stage.downsample, change),
         blocks=tuple(rewrite(block, change) for block in stage.blocks),
+        feature_norm=None if stage.feature_norm is None else rewrite(stage.feature_norm, change),
     )
 
 

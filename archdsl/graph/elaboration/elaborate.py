@@ -262,7 +262,8 @@ class _Elaboration:
         )  # fmt: skip
 
     def _bounded(self) -> None:
-        tops = [self.stem, self.head, *(n for s in self.stages for n in (s.downsample, *s.blocks))]
+        inside = (n for s in self.stages for n in (s.downsample, *s.blocks, s.feature_norm))
+        tops = [self.stem, self.head, *inside]
         copies = Counter(id(n) for n in tops if n is not None)
         nodes = {id(n): n for n in tops if n is not None}
         total = sum(total_params([nodes[key]]) * n for key, n in copies.items())

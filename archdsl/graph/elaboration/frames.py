@@ -17,11 +17,11 @@ from archdsl.lang import tree as t
 
 ARCH_SLOTS = (
     "stem", "downsample", "norm", "act", "head", "init", "eps", "drop_path",
-    "image", "classes", "channels", "layer_scale",
+    "image", "classes", "channels", "layer_scale", "feature_norm",
 )  # fmt: skip
-STAGE_SLOTS = ("dim", "blocks", "within", "downsample")
+STAGE_SLOTS = ("dim", "blocks", "within", "downsample", "feature_norm")
 HIDDEN_BY_PARAMETERS = frozenset(
-    {"stem", "head", "downsample", "norm", "init", "image", "classes", "channels"}
+    {"stem", "head", "downsample", "norm", "feature_norm", "init", "image", "classes", "channels"}
 )
 """Slots whose names a parameter of an arch may not carry."""
 DEFAULT_IMAGE = 224

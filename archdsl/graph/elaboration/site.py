@@ -10,7 +10,7 @@ from archdsl.graph.elaboration.evaluate import value_of
 from archdsl.graph.elaboration.report import SpecError
 from archdsl.graph.elaboration.scopes import Body, Cell
 
-KEPT = frozenset({"stem", "head", "downsample", "blocks", "within", "init", "dim"})
+KEPT = frozenset({"stem", "head", "downsample", "feature_norm", "blocks", "within", "init", "dim"})
 """Slots that no call takes as what it left out (`dim` is ambient)."""
 
 

@@ -110,9 +110,12 @@ def stage_of(
     with report.guard():
         inner, within = _windows(stage, x, builder, site)
     blocks = tuple(_blocks(stage, inner, builder, site, report))
+    norm: Node | None = None
+    with report.guard():
+        norm = _feature_norm(frame, stage, x, builder, site)
     if report.faults > faults:
         return None, x, site.wanted
-    built = Stage(name, given, x, blocks, down, within, values(stage.body), stage.tree.name_span)
+    built = Stage(name, given, x, blocks, down, within, norm, values(stage.body), stage.tree.name_span)
     return built, x, site.wanted
 
 
@@ -158,6 +161,28 @@ def _windows(stage: StageFrame, x: Feature, builder: Builder, site: Site) -> tup
     except ShapeError as error:
         raise site.told(shape_mistake(error, bound, cell.text()[0].span)) from None
     return (seen[0] if seen else x), op
+
+
+def _feature_norm(frame: Frame, stage: StageFrame, x: Feature, builder: Builder, site: Site) -> Node | None:
+    """The norm of the maps taken behind the stage: its own, else the arch's."""
+    slot = stage.body.names.get("feature_norm") or frame.body.names.get("feature_norm")
+    if slot is None:
+        return None
+    slot.used = True
+    expr, scope = slot.text()
+    nodes = builder.top(expr, scope, x, site)
+    if not nodes:
+        return None
+    node = nodes[0] if len(nodes) == 1 else chain(nodes, x, "feature_norm")
+    if node.output != x:
+        raise site.told(
+            mistake(
+                "E307", "`feature_norm` changes the shape", expr.span,
+                f"receives {x}, returns {node.output}",
+                help="a norm of feature maps keeps the shape: `layer_norm`, `rms_norm`, `batch_norm`",
+            )
+        )  # fmt: skip
+    return node
 
 
 def _blocks(stage: StageFrame, x: Feature, builder: Builder, site: Site, report: Report) -> Iterator[Node]:

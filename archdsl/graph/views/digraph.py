@@ -17,12 +17,17 @@ SEQUENTIAL = frozenset({"chain"})
 """Operators that are nothing but their parts, one behind the other."""
 
 
+FEATURE_NORM = ".feature_norm"
+"""The end of paths whose operators nothing behind them receives from."""
+
+
 def to_networkx(architecture: Architecture) -> networkx.DiGraph[str]:
     """The flow of data as a directed acyclic graph; imports networkx.
 
     Every operator but `chain` is a node, named by the path of its module
     (`stages.s1.blocks.0.residual.norm`). An operator with parts receives its own input and what its parts
-    return, so a residual connection is an edge around its branch.
+    return, so a residual connection is an edge around its branch. Nothing receives from norms of feature
+    maps.
     Attributes of nodes: `op` (the operator's name), `parameters` (its fields), `input`, `output` (Feature),
     `params` and `macs` (of the operator itself; they add up to the totals, weights that are shared count
     where they stand first), `stage`.
@@ -38,7 +43,9 @@ def to_networkx(architecture: Architecture) -> networkx.DiGraph[str]:
     for path, node in architecture.top():
         flow.stage = path.split(".")[1] if path.startswith("stages.") else path
         flow.shared.clear()
-        at = flow.through(path, node, at)
+        end = flow.through(path, node, at)
+        if not path.endswith(FEATURE_NORM):
+            at = end
     return flow.graph
 
 

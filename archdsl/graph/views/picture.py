@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archdsl.features import Feature
-from archdsl.graph.architecture import Architecture
+from archdsl.graph.architecture import Architecture, Stage
 from archdsl.graph.node import Node, own_macs
 from archdsl.graph.views.folding import Run, callee, fold
 from archdsl.graph.views.picture_parts import (
@@ -25,7 +25,7 @@ from archdsl.graph.views.picture_parts import (
     draw_repeat,
     draw_strip,
 )
-from archdsl.graph.views.summary import StageRow, elements, short, stage_rows
+from archdsl.graph.views.summary import StageRow, elements, pipeline_text, short, stage_rows
 from archdsl.graph.views.svg import FAINT, INK, Canvas, text_width
 
 MARGIN = 28
@@ -79,7 +79,7 @@ def _panels(a: Architecture, rows: Sequence[StageRow]) -> list[_Panel]:
                 row,
                 stage.feature,
                 entry,
-                fold([_card(block) for block in stage.blocks]),
+                (*fold([_card(block) for block in stage.blocks]), *_of_maps(stage)),
                 getattr(stage.within, "window", None),
             )
         )
@@ -92,6 +92,13 @@ def _pipeline(node: Node) -> tuple[Run[Card], ...]:
     if node.op.name == "chain" and not node.calls:
         return tuple(run for part in node.parts for run in _pipeline(part))
     return (Run(1, (Card(callee(node), _given(node), "plain"),)),)
+
+
+def _of_maps(stage: Stage) -> tuple[Run[Card], ...]:
+    """The norm of the stage's feature maps."""
+    if stage.feature_norm is None:
+        return ()
+    return (Run(1, (Card(pipeline_text(stage.feature_norm), "of feature maps", "plain"),)),)
 
 
 def _card(node: Node) -> Card:

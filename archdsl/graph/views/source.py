@@ -81,6 +81,8 @@ def _stage(stage: Stage, blocks: _Blocks, drop_path: float) -> list[str]:
         inside.append(f"within = windows({', '.join(_fields(stage.within))})")
     runs = fold([blocks.name(stage, node) for node in stage.blocks])
     inside += _fitted("blocks = ", " + ", [fold_text([run]) for run in runs])
+    if stage.feature_norm is not None:
+        inside += _fitted("feature_norm = ", " -> ", _items(stage.feature_norm))
     return [f"stage {stage.name} {{", *(f"{INDENT}{line}" for line in inside), "}"]
 
 

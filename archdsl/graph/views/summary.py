@@ -54,8 +54,15 @@ def stage_rows(architecture: Architecture, total: Cost | None = None) -> tuple[S
 
 
 def blocks_text(stage: Stage) -> str:
-    """The blocks of a stage with repeats folded: `4 x (scan + 2 x window_attn)`."""
-    return fold_text(fold([callee(block) for block in stage.blocks]))
+    """The blocks of a stage with repeats folded: `4 x (scan + 2 x window_attn)`.
+
+    The norm of its feature maps stands behind them: `2 x conv; maps: layer_norm`.
+    """
+    blocks = fold_text(fold([callee(block) for block in stage.blocks]))
+    if stage.feature_norm is None:
+        return blocks
+    maps = f"maps: {pipeline_text(stage.feature_norm)}"
+    return f"{blocks}; {maps}" if blocks else maps
 
 
 def pipeline_text(node: Node) -> str:
