@@ -38,6 +38,7 @@ ORDERS = (
     *(Word(name) for name in ("forward", "backward", "both", "cross", "snake")),
     Word("reverse", (Word("columns"),)),
     (Word("rows"), Word("local", (Fraction(2),))),
+    (Word("snake", (Word("columns"),)), Word("reverse", (Word("local", (Fraction(3), Word("columns"))),))),
 )
 NUMBERS: dict[object, tuple[object, ...]] = {
     int: tuple(Fraction(n) for n in (0, 1, 2, 3, 4, 5, 6, 8)),

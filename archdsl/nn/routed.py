@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from archdsl.features import Extra, Order
+from archdsl.features import Extra, Order, visited_grid
 from archdsl.nn.stream import PartsModule, Stream, put_together, run
 
 
@@ -66,7 +66,7 @@ class Routed(PartsModule):
                 there, back = self._kept(order)
             else:
                 there, back = sequence_index(order, s.grid, s.extras, x.device)
-            x = x.index_select(1, there)
+            x = _placed(x, there, back)
             regions = None if regions is None else regions.index_select(1, there)
         if order.reverse:
             x = x.flip(1)
@@ -78,6 +78,13 @@ class Routed(PartsModule):
 
     def _kept(self, order: Order) -> tuple[Tensor, Tensor]:
         return getattr(self, _buffer(order, "there")), getattr(self, _buffer(order, "back"))
+
+
+def _placed(x: Tensor, there: Tensor, back: Tensor) -> Tensor:
+    """The tokens in their new order, zeros in the slots that no token takes."""
+    if len(there) == len(back):
+        return x.index_select(1, there)
+    return x.new_zeros(x.shape[0], len(there), x.shape[2]).index_copy(1, back, x)
 
 
 def _ways(order: tuple[Order, ...]) -> tuple[Order, ...]:
@@ -92,32 +99,43 @@ def _buffer(order: Order, direction: str) -> str:
 def sequence_index(
     order: Order, grid: tuple[int, ...], extras: tuple[Extra, ...], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Which token stands at each place of the reordered sequence (T), and the way back (T).
+    """Which token stands at each place of the reordered sequence, and at which place each token stands.
 
-    `reverse` is left out. Computed on the device, so that a change of grid copies nothing from the host.
+    The first is longer where the order visits zero slots: it holds the nearest token of the map there, whose
+    region theirs is. Extra tokens have the slots that they have among as many patches. `reverse` is left out.
+    Computed on the device, so that a change of grid copies nothing from the host.
     """
     height, width = grid
-    rank = _rank(order, height, width, device)
+    down, across = visited_grid(order.path, order.size, (height, width))
+    route = _rank(order, down, across, device).argsort()
+    rows, columns = route // across, route % across
     tokens = height * width + sum(e.count for e in extras)
     places = Stream(torch.arange(tokens, device=device)[None, :, None], grid, extras)
     patches, others = places.take_apart()
-    moved = put_together(patches[:, rank.argsort()], others, grid, extras)
-    index = moved.x[0, :, 0]
-    return index, index.argsort()
+    nearest = rows.clamp(max=height - 1) * width + columns.clamp(max=width - 1)
+    moved = patches[:, nearest]
+    there = put_together(moved, others, (down, across), extras).x[0, :, 0]
+    zero = ((rows >= height) | (columns >= width))[None, :, None]
+    taken = put_together(moved.masked_fill(zero, tokens), others, (down, across), extras).x[0, :, 0]
+    return there, taken.argsort()[:tokens]
 
 
 def _rank(order: Order, height: int, width: int, device: torch.device) -> Tensor:
-    """A number for each patch, row by row, that grows along the path."""
+    """A number for each place, row by row, that grows along the path; windows divide height and width."""
     rows = torch.arange(height, device=device)[:, None]
     columns = torch.arange(width, device=device)[None, :]
-    if order.path == "columns":
-        rank = columns * height + rows
-    elif order.path == "snake":
-        rank = rows * width + torch.where(rows % 2 == 0, columns, width - 1 - columns)
-    elif order.path == "local":
-        k = order.size
-        across = (width + k - 1) // k
-        rank = ((rows // k * across + columns // k) * k + rows % k) * k + columns % k
-    else:
-        raise ValueError(f"no such order: {order.path}")
+    k = order.size
+    match order.path:
+        case "columns":
+            rank = columns * height + rows
+        case "snake":
+            rank = rows * width + torch.where(rows % 2 == 0, columns, width - 1 - columns)
+        case "snake_columns":
+            rank = columns * height + torch.where(columns % 2 == 0, rows, height - 1 - rows)
+        case "local":
+            rank = ((rows // k * (width // k) + columns // k) * k + rows % k) * k + columns % k
+        case "local_columns":
+            rank = ((columns // k * (height // k) + rows // k) * k + columns % k) * k + rows % k
+        case _:
+            raise ValueError(f"no such order: {order.path}")
     return rank.flatten()

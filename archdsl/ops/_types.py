@@ -18,6 +18,7 @@ from archdsl.features import Order, Word
 MAX_WIDTH = 1_000_000
 MAX_COUNT = 1_000_000
 MAX_RATIO = 1_000_000
+MAX_WINDOW = 1023
 
 
 class SameType:
@@ -85,23 +86,31 @@ def _listed(orders: tuple[Order, ...]) -> list[list[object]]:
     return [list(o) for o in orders]
 
 
-def _order(value: object) -> Order:
+def _order(value: object) -> Order | None:
     if isinstance(value, str):
         value = Word(value)
-    if isinstance(value, Word):
-        if value.name in ("rows", "columns", "snake") and not value.args and not value.kwargs:
+    if not isinstance(value, Word) or value.kwargs:
+        return None
+    match value.name, value.args:
+        case (("rows" | "columns" | "snake"), ()):
             return Order(value.name)
-        if value.name == "local" and len(value.args) == 1 and not value.kwargs:
-            size = _exact(value.args[0])
-            if not isinstance(size, int) or not 1 <= size <= 4096:
-                raise ValueError("local(k) takes a window side from 1 to 4096")
-            return Order("local", size=size)
-        if value.name == "reverse" and len(value.args) == 1 and not value.kwargs:
-            inner = _order(value.args[0])
-            return inner._replace(reverse=not inner.reverse)
-    raise ValueError(
-        f"expected an order (rows, columns, snake, local(k), reverse(order)), found {describe(value)}"
-    )
+        case "snake", (way,) if word(way) in ("rows", "columns"):
+            return Order("snake" if word(way) == "rows" else "snake_columns")
+        case "local", (side,):
+            return Order("local", size=_window(side))
+        case "local", (side, way) if word(way) in ("rows", "columns"):
+            return Order("local" if word(way) == "rows" else "local_columns", size=_window(side))
+        case "reverse", (inside,):
+            inner = _order(inside)
+            return inner._replace(reverse=not inner.reverse) if inner else None
+    return None
+
+
+def _window(value: object) -> int:
+    side = _exact(value)
+    if not isinstance(side, int) or not 1 <= side <= MAX_WINDOW:
+        raise ValueError(f"local(k) takes a window side from 1 to {MAX_WINDOW}")
+    return side
 
 
 SHORT_ORDERS = {
@@ -125,14 +134,14 @@ def orders(value: object) -> tuple[Order, ...]:
         if not 1 <= len(value) <= 64:
             raise ValueError("a list of orders has 1 to 64 of them")
         return tuple(o for v in value for o in orders(v))
-    try:
-        return (_order(value),)
-    except ValueError:
+    found = _order(value)
+    if found is None:
         raise ValueError(
-            "expected forward, backward, both, cross, "
-            "an order (rows, columns, snake, local(k), reverse(order)) "
+            "expected forward, backward, both, cross, an order "
+            "(rows, columns, snake, snake(columns), local(k), local(k, columns), reverse(order)) "
             f"or a list of orders, found {describe(value)}"
-        ) from None
+        )
+    return (found,)
 
 
 def describe(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
-from archdsl.features import Feature, Order
+from archdsl.features import Feature, Order, visited_grid
 from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
 from archdsl.ops._types import Orders, word
 
@@ -17,6 +17,8 @@ class Routed(Op):
 
     The patches change places among themselves, extra tokens stay in their slots; `reverse` turns the whole
     sequence round. Along every route but `rows` what stands inside sees a list of tokens without places.
+    Where the windows of `local(k)` do not divide the map, zeros fill them at the bottom and the right. Those
+    are tokens like others inside, so there are more of them there; the way back leaves them out.
 
     Args:
         order: the routes.
@@ -24,7 +26,10 @@ class Routed(Op):
     """
 
     name: ClassVar[str] = "routed"
-    source: ClassVar[str] = "Vim, arXiv 2401.09417, algorithm 1; VMamba, arXiv 2401.10166, section 4.3"
+    source: ClassVar[str] = (
+        "Vim, arXiv 2401.09417, algorithm 1; VMamba, arXiv 2401.10166, section 4.3; "
+        "local: LocalMamba, arXiv 2403.09338; snake: PlainMamba, arXiv 2403.17695"
+    )
     module: ClassVar[str] = "archdsl.nn.routed:Routed"
     parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("inner"),)
 
@@ -39,12 +44,12 @@ class Routed(Op):
             if order.path != "rows" and not x.is_map:
                 raise ShapeError(
                     "E304",
-                    f"the order `{order.path}` needs a map",
+                    f"the order `{order.text}` needs a map",
                     label=f"receives {x}",
                     parameter="order",
                     help="tokens without places can be read forward and backward",
                 )
-            inside = x if order == Order() else replace(x, grid=(x.tokens,), extras=())
+            inside = x if order == Order() else replace(x, grid=(_visited(order, x),), extras=())
             y = inner(inside)
             width = y.dim
             if replace(y, dim=x.dim) != inside:
@@ -63,3 +68,11 @@ class Routed(Op):
     def part_names(self, written: tuple[str, ...]) -> tuple[str, ...]:
         """A route's label for each part."""
         return tuple(order.label for order in self.order)
+
+
+def _visited(order: Order, x: Feature) -> int:
+    """Tokens on the route, zero slots and extra tokens included."""
+    if not x.is_map:
+        return x.tokens
+    down, across = visited_grid(order.path, order.size, (x.grid[0], x.grid[1]))
+    return down * across + x.tokens - x.patches

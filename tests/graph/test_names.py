@@ -76,6 +76,22 @@ class TestBareNamesInCalls:
         node = instantiate("routed(silu, [rows, reverse(columns), local(4)], merge = add)", MAP)
         assert [o.label for o in node.op.order] == ["rows", "columns_reverse", "local4"]  # type: ignore[attr-defined]
 
+    @pytest.mark.parametrize(
+        ("written", "label", "text"),
+        [
+            ("snake", "snake", "snake"),
+            ("snake(rows)", "snake", "snake"),
+            ("snake(columns)", "snake_columns", "snake(columns)"),
+            ("local(2, rows)", "local2", "local(2)"),
+            ("local(7, columns)", "local_columns7", "local(7, columns)"),
+            ("reverse(local(7, columns))", "local_columns7_reverse", "reverse(local(7, columns))"),
+            ("reverse(reverse(snake(columns)))", "snake_columns", "snake(columns)"),
+        ],
+    )
+    def test_an_order_goes_by_rows_or_by_columns(self, written: str, label: str, text: str) -> None:
+        (order,) = instantiate(f"routed(silu, {written})", MAP).op.order  # type: ignore[attr-defined]
+        assert (order.label, order.text) == (label, text)
+
 
 class TestWhatACallLeavesOut:
     def test_stage_then_arch_then_default(self, write: Write) -> None:

@@ -104,6 +104,18 @@ def test_blocks_of_one_name_and_one_that_looks_numbered(tmp_path: Path) -> None:
     assert archdsl.load(path).digest() == architecture.digest()
 
 
+@pytest.mark.parametrize(
+    "order",
+    ["snake", "snake(columns)", "local(3)", "local(3, columns)", "[rows, reverse(local(2, columns))]"],
+)
+def test_keeps_orders(order: str, tmp_path: Path) -> None:
+    architecture = archdsl.load("tiny", overrides={"s2.blocks": f"scan(order = {order})"})
+    spec = tmp_path / "ordered.arch"
+    spec.write_text(architecture.to_source(), encoding="utf-8")
+    assert f"order = [{order.strip('[]')}]" in spec.read_text(encoding="utf-8")
+    assert archdsl.load(spec).digest() == architecture.digest()
+
+
 def test_keeps_combinators_with_nothing_inside(tmp_path: Path) -> None:
     spec = tmp_path / "empty.arch"
     spec.write_text(

@@ -56,6 +56,7 @@ ORDERS = [
     "local(2)",
     "[rows, reverse(columns)]",
     "[local(3), snake]",
+    "[snake(columns), reverse(local(2, columns))]",
     "reverse(reverse(rows))",
 ]
 EXTRAS = [

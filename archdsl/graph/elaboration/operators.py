@@ -98,13 +98,14 @@ def _word(
     value: Word, signature: Signature, formal: Formal, cell: Cell | None, span: Span, text: str
 ) -> Diagnostic:
     words = ORDER_WORDS if formal.orders else formal.choices
-    if words:
+    known = formal.orders and value.name in words
+    if words and not known:
         return Diagnostic(
             "E213", f"`{formal.name}` of `{signature.name}` has no choice `{value}`", span,
             f"expected one of: {', '.join(words)}",
             help=did_you_mean(value.name, words, "choose one of them"),
         )  # fmt: skip
-    if cell is not None and cell.expr is not None and cell.scope is not None:
+    if not known and cell is not None and cell.expr is not None and cell.scope is not None:
         expr, scope = written(cell.expr, cell.scope)
         if _is_unknown(value, scope):
             return unknown_word(value, expr, scope).diagnostics[0]

@@ -116,8 +116,7 @@ def _field(op: type[Op], name: str, info: FieldInfo) -> Formal:
 def shown(value: object) -> str:
     """A Python value of an operator's field as text of the language."""
     if isinstance(value, Order):
-        inner = f"local({value.size})" if value.path == "local" else value.path
-        return f"reverse({inner})" if value.reverse else inner
+        return value.text
     if isinstance(value, tuple | list):
         for word, orders in SHORT_ORDERS.items():
             if value == orders:

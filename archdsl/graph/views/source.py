@@ -168,7 +168,7 @@ def value_text(value: object) -> str:
         case str():
             return value
         case Order():
-            return _order(value)
+            return value.text
         case Word():
             inside = [value_text(v) for v in value.args]
             inside += [f"{k} = {value_text(v)}" for k, v in value.kwargs]
@@ -179,9 +179,3 @@ def value_text(value: object) -> str:
             whole = value.denominator == 1
             return str(value.numerator) if whole else f"{value.numerator} / {value.denominator}"
     raise TypeError(f"no text of the language for {value!r}")
-
-
-def _order(order: Order) -> str:
-    if order.reverse:
-        return f"reverse({_order(order._replace(reverse=False))})"
-    return f"local({order.size})" if order.path == "local" else order.path
