@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from archdsl.nn.selective_scan import RunsScans
+from archdsl.nn.stream import Stream
+
 if TYPE_CHECKING:
     from archdsl.compiler import Model
 
@@ -55,7 +58,7 @@ def watch(model: Model, images: Tensor) -> Watched:
             hooks.append(module.register_forward_pre_hook(partial(_begin, name, began, clock)))
             hooks.append(module.register_forward_hook(partial(_end, name, began, clock, seen)))
         for inner in module.modules():
-            if callable(getattr(inner, "kernel", None)):
+            if isinstance(inner, RunsScans):
                 hooks.append(inner.register_forward_pre_hook(partial(_kernel, name, seen)))
     try:
         start = clock()
@@ -97,7 +100,9 @@ def _end(
 
 
 def _kernel(name: str, seen: Watched, module: Any, args: tuple[Any, ...]) -> None:
-    kernel = module.kernel(args[0])
+    kernel = module.kernel(args[0].x if isinstance(args[0], Stream) else args[0])
+    if kernel is None:
+        return
     known = seen.kernels.setdefault(name, [])
     if kernel not in known:
         known.append(kernel)

@@ -16,7 +16,7 @@ from archdsl.compiler.passes import PASSES, Pass, run_passes
 from archdsl.compiler.stage import StageModule
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage
-from archdsl.nn.selective_scan import SelectiveScan
+from archdsl.nn.selective_scan import RunsScans
 from archdsl.nn.stream import Stream, from_map, run
 from archdsl.nn.windowed import Windows
 from archdsl.ops.windowed import Windowed
@@ -61,7 +61,7 @@ class Model(nn.Module):
         head = self.placed.get("head")
         self.head = None if head is None else head.module
         for module in self.modules():
-            if isinstance(module, SelectiveScan):
+            if isinstance(module, RunsScans):
                 module.backend = backend
 
     @property
@@ -187,9 +187,11 @@ class Model(nn.Module):
         for top in self.placed.values():
             for placed in top.walk():
                 scan, x = placed.module, placed.node.input
-                if isinstance(scan, SelectiveScan):
-                    like = scan.D.detach().new_empty(()).expand(batch * x.windows, x.tokens, x.dim)
-                    served[paths[id(scan)]] = scan.kernel(like)
+                if isinstance(scan, RunsScans):
+                    weight = next(scan.parameters()).detach()
+                    kernel = scan.kernel(weight.new_empty(()).expand(batch * x.windows, x.tokens, x.dim))
+                    if kernel is not None:
+                        served[paths[id(scan)]] = kernel
         return served
 
     @property

@@ -8,13 +8,67 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archdsl.kernels.selective_scan import call_of, chosen, selective_scan
+from archdsl.kernels.selective_scan import Call, call_of, chosen, selective_scan
 
 DT_MIN, DT_MAX, DT_FLOOR = 0.001, 0.1, 1e-4
 """Range of the step sizes at the start, and their floor (arXiv 2312.00752, section 3.6)."""
 
 
-class SelectiveScan(nn.Module):
+class RunsScans:
+    """What a module has beside `nn.Module` if the kernels of the selective scan do its work.
+
+    Attributes:
+        backend: the kernel, `auto` for the fastest that serves.
+    """
+
+    backend: str = "auto"
+
+    def call(self, x: Tensor) -> Call | None:
+        """The call of the kernel for tokens like `x` (B, T, C); None where the module makes none."""
+        raise NotImplementedError
+
+    def kernel(self, x: Tensor) -> str | None:
+        """The name of the kernel that serves tokens like `x`, None where none is called.
+
+        Raises:
+            ValueError: where `backend` can't serve them.
+        """
+        call = self.call(x)
+        return None if call is None else chosen(call, self.backend)
+
+
+class StepSizes(nn.Linear):
+    """The linear map to step sizes, before the softplus, with Mamba's initial values.
+
+    Step sizes are log-uniform in [0.001, 0.1] where the input is 0.
+    """
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draws the initial values."""
+        if self.weight.is_meta:
+            return
+        bound = self.in_features**-0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        low, high = math.log(DT_MIN), math.log(DT_MAX)
+        dt = torch.rand_like(self.bias).mul_(high - low).add_(low).exp_().clamp_(min=DT_FLOOR)
+        self.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+
+
+@torch.no_grad()
+def reset_decay(log: Tensor) -> None:
+    """Mamba's initial values of A_log (C, S): A = -1 ... -S in every row."""
+    if not log.is_meta:
+        steps = torch.arange(1, log.shape[1] + 1, dtype=log.dtype, device=log.device)
+        log.copy_(steps.log().expand(log.shape))
+
+
+def decay_rates(log: Tensor) -> Tensor:
+    """A = -exp(A_log) (C, S), in float32 at least."""
+    return -torch.exp(log.to(torch.promote_types(log.dtype, torch.float32)))
+
+
+class SelectiveScan(RunsScans, nn.Module):
     """Tokens (B, T, E) to tokens (B, T, E), in the order given.
 
     Args:
@@ -42,7 +96,7 @@ class SelectiveScan(nn.Module):
         self.direction = direction
         self.backend = backend
         self.x_proj = nn.Linear(dim, dt_rank + 2 * state, bias=False)
-        self.dt_proj = nn.Linear(dt_rank, dim)
+        self.dt_proj = StepSizes(dt_rank, dim)
         self.A_log = nn.Parameter(torch.empty(dim, state))
         self.D = nn.Parameter(torch.empty(dim))
         self.reset_parameters()
@@ -52,20 +106,14 @@ class SelectiveScan(nn.Module):
         """Mamba's initial values: A = -1 ... -S, D = 1, step sizes log-uniform in [0.001, 0.1] at x = 0."""
         if self.A_log.is_meta:
             return
-        dim, state = self.A_log.shape
         self.x_proj.reset_parameters()
-        bound = self.dt_proj.in_features**-0.5
-        nn.init.uniform_(self.dt_proj.weight, -bound, bound)
-        low, high = math.log(DT_MIN), math.log(DT_MAX)
-        dt = torch.rand_like(self.dt_proj.bias).mul_(high - low).add_(low).exp_().clamp_(min=DT_FLOOR)
-        self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
-        steps = torch.arange(1, state + 1, dtype=self.A_log.dtype, device=self.A_log.device)
-        self.A_log.copy_(steps.log().expand(dim, state))
+        self.dt_proj.reset_parameters()
+        reset_decay(self.A_log)
         nn.init.ones_(self.D)
 
-    def kernel(self, x: Tensor) -> str:
-        """The name of the kernel that serves tokens like `x`."""
-        return chosen(call_of(x, self.A_log), self.backend)
+    def call(self, x: Tensor) -> Call:
+        """The whole scan is one."""
+        return call_of(x, self.A_log)
 
     def forward(self, x: Tensor) -> Tensor:
         """The scan's output."""
@@ -73,7 +121,7 @@ class SelectiveScan(nn.Module):
         return selective_scan(
             x,
             F.linear(dt, self.dt_proj.weight, self.dt_proj.bias if self.bias_in_projection else None),
-            -torch.exp(self.A_log.float()),
+            decay_rates(self.A_log),
             B,
             C,
             self.D,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import sqrt
+from typing import TypeGuard
 
 from torch import nn
 from torch.nn import init
 
 from archdsl.compiler.init.roles import Role
-from archdsl.nn.selective_scan import SelectiveScan
+from archdsl.nn.selective_scan import StepSizes
 
 Recipe = Callable[[nn.Module, Role], None]
 """Writes the initial values of the parameters that a module holds itself."""
@@ -32,7 +33,7 @@ def trunc_normal(std: float = 0.02) -> Recipe:
     """
 
     def write(module: nn.Module, role: Role) -> None:
-        if isinstance(module, nn.Linear | nn.Conv2d) and role.op != "selective_scan":
+        if isinstance(module, nn.Conv2d) or _free_linear(module, role):
             init.trunc_normal_(module.weight, std=std)
             _zero_bias(module)
         _write_tables(module, role, std)
@@ -51,9 +52,10 @@ def vim() -> Recipe:
     """
 
     def write(module: nn.Module, role: Role) -> None:
-        if isinstance(module, SelectiveScan) and role.route > 0:
-            init.zeros_(module.dt_proj.bias)
-        elif isinstance(module, nn.Linear) and role.op != "selective_scan":
+        if isinstance(module, StepSizes):
+            if role.route > 0:
+                init.zeros_(module.bias)
+        elif _free_linear(module, role):
             if role.where == "head":
                 init.trunc_normal_(module.weight, std=0.02)
             elif role.ends_branch:
@@ -88,7 +90,7 @@ def vmamba() -> Recipe:
     """VMamba (arXiv 2401.10166): linears trunc_normal(0.02), biases 0; scans start as in Mamba."""
 
     def write(module: nn.Module, role: Role) -> None:
-        if isinstance(module, nn.Linear) and role.op != "selective_scan":
+        if _free_linear(module, role):
             init.trunc_normal_(module.weight, std=0.02)
             _zero_bias(module)
         _write_tables(module, role, 0.02)
@@ -103,6 +105,11 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "vmamba": vmamba,
 }
 """By the names of `archdsl.graph.recipes.INIT_RECIPES`."""
+
+
+def _free_linear(module: nn.Module, role: Role) -> TypeGuard[nn.Linear]:
+    """Whether it is a linear whose start recipes decide: none of a scan, no gate's step sizes."""
+    return isinstance(module, nn.Linear) and not isinstance(module, StepSizes) and role.op != "selective_scan"
 
 
 def _zero_bias(module: nn.Linear | nn.Conv2d) -> None:

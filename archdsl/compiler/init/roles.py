@@ -57,6 +57,10 @@ def _inside(placed: Placed, role: Role, last: nn.Module | None) -> Iterator[tupl
         yield from _inside(part, replace(role, route=route), last)
 
 
+_WITHOUT_LAST = frozenset({"selective_scan", "linear_attention"})
+"""Operators whose linears stand in front of what they do."""
+
+
 def _last_linear(placed: Placed) -> nn.Module | None:
     """The linear that everything in a sequence goes through last, or None."""
     for part in reversed(placed.parts):
@@ -64,7 +68,7 @@ def _last_linear(placed: Placed) -> nn.Module | None:
             return _last_linear(part)
         own = [m for m in part.own_modules() if isinstance(m, nn.Linear)]
         if own:
-            return None if part.node.op.name == "selective_scan" else own[-1]
+            return None if part.node.op.name in _WITHOUT_LAST else own[-1]
         if part.node.op.name not in ("drop_path", "layer_scale"):
             return None
     return None
