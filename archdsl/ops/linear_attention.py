@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator
@@ -15,26 +16,54 @@ from archdsl.ops.attention import check_heads
 
 
 class LinearAttention(Op):
-    """`linear_attention(heads, key_dim, value, normalize, rope, lepe)`: q (k^T v / N) / (q mean(k)).
+    """`linear_attention(heads, key_dim, value, ...)`: q (k^T v / N) / (q mean(k)), or sums along the order.
 
-    q and k are elu(linear(x)) + 1. Extra tokens take part, without rotation and without `lepe`. Inside
-    shifted windows all tokens of a window see each other.
+    q and k are positive features of linear maps of x: elu(linear(x)) + 1 unless `kernel` says otherwise.
+    Extra tokens take part in their places of the sequence, without rotation and without `lepe`. Inside
+    shifted windows all tokens of a window see each other, with `causal` all those before them.
+
+    Five parameters are what distinguishes Mamba's selective scan, see docs/unified_formula.md. Along the
+    sequence, from S_0 = 0 (key_dim, C / heads) and Z_0 = 0 (key_dim), for every head, (.) by channel:
+
+        step_i = softplus(W2 W1 x_i + b)
+        S_i = exp(step_i A) (.) S_(i-1) + k_i^T (step_i (.) v_i)
+        Z_i = Z_(i-1) + k_i
+        y_i = q_i S_i / (q_i Z_i + 1e-6) + D (.) x_i
+
+    The exponential is there with `forget_gate`, the step at v with `input_gate`, D with `shortcut`, the
+    division with `normalize`, S and Z of their own for every head. A = -exp(A_log), key_dim numbers for each
+    channel of v. Not found in the paper: whether Z is forgotten too (here it isn't, as printed); which
+    kernel its table 1 has; whether D multiplies x or v where they differ (here x, as printed).
 
     Args:
         heads: divides the channels.
         key_dim: channels of q and k for each head; `same` for as many as v has.
         value: `input`: v is x itself; `project`: a linear map of it.
-        normalize: whether the sum is divided by q mean(k) + 1e-6.
+        normalize: whether the sum is divided by q mean(k) + 1e-6, or q Z_i + 1e-6. Where it is off, sums over
+            all tokens are still divided by their number N, sums along the sequence are not.
         rope: whether q and k of the numerator are rotated by their place on the map: all channels before the
             heads are parted, the first half by the row, the second by the column.
-        lepe: whether a depthwise 3 x 3 convolution of v is added.
+        lepe: whether a depthwise 3 x 3 convolution of v, before any gate, is added.
         qkv_bias: whether the projections have one.
+        kernel: what makes features of q and k: `elu` (plus 1), `relu`, or `identity` as in a selective scan.
+            With that q Z_i has any sign, so that `normalize` may divide by almost nothing.
+        causal: whether a token sees only those before it in the sequence, and itself.
+        input_gate: whether v is multiplied by the step.
+        forget_gate: whether the state decays by exp(step A). Only a recurrence can do that, so `causal` is on
+            then, whatever is written.
+        shortcut: whether x times a learned D (one number a channel) is added, behind the division.
+        gate_rank: width between W1 and W2; `none`: the stage's width / 16, rounded up, as in
+            `selective_scan`. Both gates have one step in common.
+        dim: the stage's width.
     """
 
     name: ClassVar[str] = "linear_attention"
-    source: ClassVar[str] = "Katharopoulos et al., arXiv 2006.16236, eq. 5; MILA, arXiv 2405.16605, section 4"
+    source: ClassVar[str] = (
+        "Katharopoulos et al., arXiv 2006.16236, eq. 5; MILA, arXiv 2405.16605, eq. 2-12, section 4"
+    )
     module: ClassVar[str] = "archdsl.nn.linear_attention:LinearAttention"
     mixes_tokens: ClassVar[bool] = True
+    ambient: ClassVar[frozenset[str]] = frozenset({"dim"})
 
     heads: Count
     key_dim: WidthOrSame = "same"
@@ -43,12 +72,24 @@ class LinearAttention(Op):
     rope: Flag = False
     lepe: Flag = False
     qkv_bias: Flag = True
+    kernel: Annotated[Literal["elu", "relu", "identity"], BeforeValidator(word)] = "elu"
+    causal: Flag = False
+    input_gate: Flag = False
+    forget_gate: Flag = False
+    shortcut: Flag = False
+    gate_rank: Count | None = None
+    dim: Count | None = None
 
     def resolved(self, x: Feature) -> Self:
-        """With key_dim written out."""
-        if x.dim % self.heads:
-            return self
-        return self.model_copy(update={"key_dim": self._key_dim(x)})
+        """With key_dim, causal and gate_rank written out; `dim` and a rank without a gate have no use."""
+        found: dict[str, object] = {
+            "causal": self.causal or self.forget_gate,
+            "gate_rank": self._rank(x) or None,
+            "dim": None,
+        }
+        if x.dim % self.heads == 0:
+            found["key_dim"] = self._key_dim(x)
+        return self.model_copy(update=found)
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""
@@ -75,19 +116,38 @@ class LinearAttention(Op):
         return x
 
     def params(self, x: Feature, y: Feature) -> int:
-        """C * 2 K for q and k (K = heads * key_dim), C^2 for v if projected, 9 C + C for `lepe`, biases."""
-        c, keys = x.dim, self._keys(x)
+        """C * 2 K for q and k (K = heads * key_dim), C^2 for v if projected, biases; 9 C + C for `lepe`.
+
+        For a gate of rank R 2 R C + C, with a forget gate C * key_dim more; for the shortcut C.
+        """
+        c, keys, rank = x.dim, self._keys(x), self._rank(x)
         widths = 2 * keys + (c if self.value == "project" else 0)
-        return c * widths + (widths if self.qkv_bias else 0) + (10 * c if self.lepe else 0)
+        gate = 2 * rank * c + c if rank else 0
+        decay = c * self._key_dim(x) if self.forget_gate else 0
+        return (
+            c * widths
+            + (widths if self.qkv_bias else 0)
+            + (10 * c if self.lepe else 0)
+            + (gate + decay + (c if self.shortcut else 0))
+        )
 
     def macs(self, x: Feature, y: Feature) -> Macs:
-        """Projections; k^T v and q (k^T v), T * key_dim * C each, and the normaliser, T * K; `lepe`."""
-        t, c, keys = x.tokens, x.dim, self._keys(x)
-        return Macs(
-            linear=t * c * (2 * keys + (c if self.value == "project" else 0)),
-            conv=9 * c * x.patches if self.lepe else 0,
-            attention=2 * t * (keys // self.heads) * c + (t * keys if self.normalize else 0),
-        )
+        """Projections; k^T v and q (k^T v), T * key_dim * C each, and the normaliser, T * K; `lepe`.
+
+        Sums along the sequence are counted as a scan, by the convention of `selective_scan`. For each token,
+        channel and number of the state: k^T v + S and q S, with a forget gate also step A and the decay of S
+        (its k^T v and exp(step A) S + ... are two); for each token and channel: step v and D x where they
+        are there; for the normaliser q Z, T * K. With all of them and one head that is T * C * (4 S + 2).
+        Elsewhere products by channel are not counted, as those of no gate are.
+        """
+        t, c, keys, rank = x.tokens, x.dim, self._keys(x), self._rank(x)
+        state, normaliser = self._key_dim(x), t * keys if self.normalize else 0
+        linear = t * c * (2 * keys + (c if self.value == "project" else 0) + 2 * rank)
+        conv = 9 * c * x.patches if self.lepe else 0
+        if not (self.causal or self.forget_gate):
+            return Macs(linear=linear, conv=conv, attention=2 * t * state * c + normaliser)
+        steps = (4 if self.forget_gate else 2) * state + self.input_gate + self.shortcut
+        return Macs(linear=linear, conv=conv, scan=t * c * steps + normaliser)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, heads and options."""
@@ -100,7 +160,19 @@ class LinearAttention(Op):
             "rope": self.rope,
             "lepe": self.lepe,
             "qkv_bias": self.qkv_bias,
+            "kernel": self.kernel,
+            "causal": self.causal or self.forget_gate,
+            "input_gate": self.input_gate,
+            "forget_gate": self.forget_gate,
+            "shortcut": self.shortcut,
+            "gate_rank": self._rank(x),
         }
+
+    def _rank(self, x: Feature) -> int:
+        """Width between the two linears of the gates, 0 where there is no gate."""
+        if not (self.input_gate or self.forget_gate):
+            return 0
+        return ceil((self.dim or x.dim) / 16) if self.gate_rank is None else self.gate_rank
 
     def _key_dim(self, x: Feature) -> int:
         return resolve_width(x.dim // self.heads if self.key_dim == "same" else self.key_dim, x, "key_dim")
