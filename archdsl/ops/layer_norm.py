@@ -6,16 +6,17 @@ from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
-from archdsl.ops._types import Positive
+from archdsl.ops._types import Flag, Positive
 
 
 class LayerNorm(Op):
-    """`layer_norm(eps)`: each token (C) is brought to mean 0 and variance 1, then scaled and shifted.
+    """`layer_norm(eps, affine)`: each token (C) is brought to mean 0 and variance 1, then scaled and shifted.
 
     y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias, with the variance over C channels, not C - 1.
 
     Args:
         eps: added to the variance.
+        affine: whether every channel has a weight and a bias; `off` leaves them out.
     """
 
     name: ClassVar[str] = "layer_norm"
@@ -24,15 +25,16 @@ class LayerNorm(Op):
     ambient: ClassVar[frozenset[str]] = frozenset({"eps"})
 
     eps: Positive = 1e-5
+    affine: Flag = True
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""
         return x
 
     def params(self, x: Feature, y: Feature) -> int:
-        """2 C."""
-        return 2 * x.dim
+        """2 C, none without `affine`."""
+        return 2 * x.dim if self.affine else 0
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """As torch.nn.LayerNorm names them."""
-        return {"normalized_shape": x.dim, "eps": self.eps}
+        return {"normalized_shape": x.dim, "eps": self.eps, "elementwise_affine": self.affine}

@@ -147,6 +147,16 @@ def test_layer_scale(options: dict[str, object], start: float | None) -> None:
         assert [name for name, _ in built.named_parameters()] == ["gamma"]
 
 
+def test_layer_norm_without_weights() -> None:
+    x = Feature(6, (5,))
+    plain = module("layer_norm", x, affine=False, eps=1e-3)
+    assert not list(plain.parameters())
+    given = tokens(x)
+    centred = given - given.mean(-1, keepdim=True)
+    expected = centred / (centred.square().mean(-1, keepdim=True) + 1e-3).sqrt()
+    torch.testing.assert_close(plain(given), expected)
+
+
 def test_layer_scale_is_no_flag() -> None:
     op = find("layer_scale")
     assert op is not None

@@ -31,8 +31,8 @@ NAMES = {
     "E204": Rule(
         "A call has more arguments than there are parameters",
         "Arguments without a name are taken in the order in which the parameters stand.",
-        "stem = patch_embed(16, dim) -> layer_norm(1e-6, off)",
-        "stem = patch_embed(16, dim) -> layer_norm(1e-6)",
+        "stem = patch_embed(16, dim) -> rms_norm(1e-6, off)",
+        "stem = patch_embed(16, dim) -> rms_norm(1e-6)",
     ),
     "E205": Rule(
         "A value has the wrong type",
