@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from math import ceil, gcd
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator
 
@@ -15,15 +16,23 @@ from archdsl.ops._places import need_map
 from archdsl.ops._types import Count, Flag, Natural, describe, word
 from archdsl.ops._widths import carried_macs, carried_params
 
+Line = Literal["row", "column"]
+"""A window as long as the map."""
+
 
 def _sides(value: object) -> object:
     if isinstance(value, tuple | list):
         if len(value) != 2:
-            raise ValueError(f"expected a number or [height, width], found a list of {len(value)}")
+            raise ValueError(
+                f"expected a number, [height, width], row or column, found a list of {len(value)}"
+            )
         return tuple(value)
-    if value is None or isinstance(value, str | bool):
-        raise ValueError(f"expected a number or [height, width], found {describe(value)}")
-    return (value, value)
+    if isinstance(value, Fraction | int) and not isinstance(value, bool):
+        return (value, value)
+    value = word(value)
+    if value not in get_args(Line):
+        raise ValueError(f"expected a number, [height, width], row or column, found {describe(value)}")
+    return value
 
 
 class Windowed(Op):
@@ -32,10 +41,11 @@ class Windowed(Op):
     Windows lie side by side from the top left, row by row; their tokens lie row by row too.
 
     Args:
-        window: side of a window, or [height, width].
+        window: side of a window, or [height, width]; `row` or `column`: each one is a window of its own,
+            whatever the size of the map.
         shift: rows and columns the map is rolled up and left by before it is cut; tokens that were not
             neighbours do not attend to each other (Swin, section 3.2). Along a side that one window spans
-            nothing is rolled.
+            nothing is rolled. Rows and columns take none.
         pad: whether zeros fill the windows at the right and bottom; they are tokens like others inside.
         extras: `past`: extra tokens wait outside; `copy`: each window has a copy in front of its patches, and
             the copies are averaged after.
@@ -47,7 +57,7 @@ class Windowed(Op):
     parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("inner"),)
     sequence: ClassVar[bool] = True
 
-    window: Annotated[tuple[Count, Count], BeforeValidator(_sides)] = (7, 7)
+    window: Annotated[tuple[Count, Count] | Line, BeforeValidator(_sides)] = (7, 7)
     shift: Natural = 0
     pad: Flag = False
     extras: Annotated[Literal["past", "copy"], BeforeValidator(word)] = "past"
@@ -59,6 +69,29 @@ class Windowed(Op):
             ShapeError: E302 where windows do not fit, E304 without a map, E310 for a shift out of bounds.
         """
         height, width = need_map(x, "a window")
+        sides = self._fitted(height, width)
+        if not self.pad:
+            self._check_division(x, sides)
+        windows = ceil(height / sides[0]) * ceil(width / sides[1])
+        extras = tuple(e._replace(at="start") for e in x.extras) if self.extras == "copy" else ()
+        return replace(x, grid=sides, extras=extras, windows=x.windows * windows)
+
+    def _fitted(self, height: int, width: int) -> tuple[int, int]:
+        """Of a window of a map.
+
+        Raises:
+            ShapeError: E310 for a shift out of bounds.
+        """
+        if isinstance(self.window, str):
+            if self.shift:
+                raise ShapeError(
+                    "E310",
+                    f"a {self.window} cannot be shifted",
+                    label=f"a shift of {self.shift}, the windows are {self.window}s",
+                    parameter="shift",
+                    help="use 0, or windows with sides",
+                )
+            return (1, width) if self.window == "row" else (height, 1)
         if self.shift >= min(self.window):
             raise ShapeError(
                 "E310",
@@ -67,17 +100,13 @@ class Windowed(Op):
                 parameter="shift",
                 help=f"use {min(self.window) // 2}, half a window",
             )
-        if not self.pad:
-            self._check_division(x)
-        windows = ceil(height / self.window[0]) * ceil(width / self.window[1])
-        extras = tuple(e._replace(at="start") for e in x.extras) if self.extras == "copy" else ()
-        return replace(x, grid=self.window, extras=extras, windows=x.windows * windows)
+        return self.window
 
-    def _check_division(self, x: Feature) -> None:
-        for window, side in zip(self.window, x.grid, strict=True):
+    def _check_division(self, x: Feature, sides: tuple[int, int]) -> None:
+        for window, side in zip(sides, x.grid, strict=True):
             if side % window == 0:
                 continue
-            square = self.window[0] == self.window[1]
+            square = sides[0] == sides[1]
             near = divisors_near(gcd(*x.grid) if square else side, window, most=2)
             raise ShapeError(
                 "E302",

@@ -219,3 +219,57 @@ def test_compiles_with_a_shift() -> None:
     )
     t = torch.randn(2, 66, 8)
     torch.testing.assert_close(compiled(t), module(Stream(t, x.grid, x.extras)).x)
+
+
+@pytest.mark.parametrize("extras", [(), (Extra("registers", 3, "even"),)])
+@pytest.mark.parametrize("how", ["past", "copy"])
+@pytest.mark.parametrize(("line", "sides"), [("row", (1, 5)), ("column", (3, 1))])
+def test_every_row_or_column_is_a_window(
+    line: str, sides: tuple[int, int], how: str, extras: tuple[Extra, ...]
+) -> None:
+    x = Feature(2, (3, 5), extras)
+    op = Windowed(window=line, extras=how)
+    inside = op.inside(x)
+    assert (inside.grid, inside.windows) == (sides, 15 // max(sides))
+    windows = Windows(line, extras=how)
+    tokens = torch.arange(2.0 * x.tokens).reshape(1, -1, 2)
+    cut, undo = windows.enter(Stream(tokens, x.grid, extras))
+    assert cut.grid == sides
+    places = cut.take_apart()[0]
+    image = Stream(tokens, x.grid, extras).take_apart()[0].reshape(3, 5, 2)
+    assert torch.equal(places, image if line == "row" else image.transpose(0, 1))
+    assert torch.equal(windows.leave(cut, undo).x, tokens)
+
+
+@pytest.mark.parametrize("line", ["row", "column"])
+def test_rows_and_columns_are_as_long_as_the_map_that_comes(line: str) -> None:
+    x = Feature(8, (3, 5))
+    module = module_of(windowed_attention(x, window=line)).eval()
+    image = torch.randn(1, 8, 4, 7)
+    turned = image.transpose(2, 3)
+    other = module_of(windowed_attention(x, window="column" if line == "row" else "row")).eval()
+    other.load_state_dict(module.state_dict())
+    with torch.no_grad():
+        y = module(from_map(image)).to_map()
+        torch.testing.assert_close(other(from_map(turned)).to_map().transpose(2, 3), y)
+        changed = image.clone()
+        changed[..., 0, 0] += 1
+        moved = (module(from_map(changed)).to_map() != y).any(1)[0]
+    seen = torch.zeros(4, 7, dtype=torch.bool)
+    if line == "row":
+        seen[0] = True
+    else:
+        seen[:, 0] = True
+    assert torch.equal(moved, seen)
+
+
+def test_a_row_is_not_shifted() -> None:
+    with pytest.raises(ShapeError, match="a row cannot be shifted") as error:
+        windowed_attention(Feature(8, (4, 4)), window="row", shift=1)
+    assert (error.value.code, error.value.parameter) == ("E310", "shift")
+
+
+@pytest.mark.parametrize("value", ["rows", True, None])
+def test_what_is_no_window(value: object) -> None:
+    with pytest.raises(ValueError, match=r"expected a number, \[height, width\], row or column, found"):
+        Windowed.model_validate({"window": value})

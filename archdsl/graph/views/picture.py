@@ -80,12 +80,20 @@ def _panels(a: Architecture, rows: Sequence[StageRow]) -> list[_Panel]:
                 stage.feature,
                 entry,
                 (*fold([_card(block) for block in stage.blocks]), *_of_maps(stage)),
-                getattr(stage.within, "window", None),
+                _sides(stage),
             )
         )
     if a.head is not None:
         panels.append(_Panel(rows[-1], a.head.output, "", _pipeline(a.head), None))
     return panels
+
+
+def _sides(stage: Stage) -> tuple[int, int] | None:
+    """Of the windows that the stage is cut into."""
+    if stage.within is None or not stage.blocks:
+        return None
+    height, width = stage.blocks[0].input.grid
+    return height, width
 
 
 def _pipeline(node: Node) -> tuple[Run[Card], ...]:
