@@ -12,13 +12,14 @@ from archdsl.nn.stream import PartsModule, Stream, put_together, run
 
 
 class Routed(PartsModule):
-    """Runs one part along each route, puts the results back in place and merges them.
+    """Runs one part along each route, puts the results back in place where asked, and merges them.
 
     Args:
         order: the routes; a part for each.
         merge: `mean` or `add`.
         grid, extras: places of the tokens the indices are kept for; other grids are indexed when they come.
         parts: the networks by name, in the order of the routes.
+        restore: whether results are put back in place.
     """
 
     def __init__(
@@ -28,10 +29,12 @@ class Routed(PartsModule):
         grid: tuple[int, ...],
         extras: tuple[Extra, ...],
         parts: Mapping[str, nn.Module],
+        restore: bool = True,
     ) -> None:
         super().__init__(parts)
         self.order = order
         self.merge = merge
+        self.restore = restore
         self.grid = grid
         self.extras = extras
         for way in _ways(order):
@@ -49,7 +52,11 @@ class Routed(PartsModule):
             back.copy_(inverse)
 
     def forward(self, s: Stream) -> Stream:
-        """The merged routes."""
+        """The merged routes.
+
+        Raises:
+            ValueError: where results that are not put back in place have zero slots on this map.
+        """
         total: Tensor | None = None
         for order, part in zip(self.order, self.parts(), strict=True):
             y = self._along(order, part, s)
@@ -72,6 +79,13 @@ class Routed(PartsModule):
             x = x.flip(1)
             regions = None if regions is None else regions.flip(1)
         y = run(part, Stream(x, (x.shape[1],), (), regions)).x
+        if not self.restore:
+            if y.shape[1] != s.x.shape[1]:
+                raise ValueError(
+                    f"with restore = off the windows of {order.text} have to divide a map of "
+                    f"{s.grid[0]} x {s.grid[1]}: use an image size whose map they divide"
+                )
+            return y
         if order.reverse:
             y = y.flip(1)
         return y if order.path == "rows" else y.index_select(1, back)

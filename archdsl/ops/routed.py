@@ -9,20 +9,24 @@ from pydantic import BeforeValidator
 
 from archdsl.features import Feature, Order, visited_grid
 from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
-from archdsl.ops._types import Orders, word
+from archdsl.ops._types import Flag, Orders, word
 
 
 class Routed(Op):
-    """`routed(inner, order, merge)`: `inner` runs along every route, with weights of its own; merged after.
+    """`routed(inner, order, merge, restore)`: `inner` runs along every route, with weights of its own.
 
-    The patches change places among themselves, extra tokens stay in their slots; `reverse` turns the whole
-    sequence round. Along every route but `rows` what stands inside sees a list of tokens without places.
-    Where the windows of `local(k)` do not divide the map, zeros fill them at the bottom and the right. Those
-    are tokens like others inside, so there are more of them there; the way back leaves them out.
+    The results are put back in place and merged. Patches change places among themselves, extra tokens stay
+    in their slots; `reverse` turns the whole sequence round. Along every route but `rows` what stands inside
+    sees a list of tokens without places. Where the windows of `local(k)` do not divide the map, zeros fill
+    them at the bottom and the right. Those are tokens like others inside, so there are more of them there;
+    the way back leaves them out.
 
     Args:
         order: the routes.
         merge: `mean` or `add`.
+        restore: whether every result is put back in place before it is merged; `off`: the tokens of one route
+            meet those of the others that were visited at the same step, as in VMamba's cascade. Then no route
+            visits zero slots.
     """
 
     name: ClassVar[str] = "routed"
@@ -35,6 +39,7 @@ class Routed(Op):
 
     order: Orders = (Order(),)
     merge: Annotated[Literal["mean", "add"], BeforeValidator(word)] = "mean"
+    restore: Flag = True
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input with as many channels as `inner` returns; `inner` keeps the number of tokens."""
@@ -48,6 +53,14 @@ class Routed(Op):
                     label=f"receives {x}",
                     parameter="order",
                     help="tokens without places can be read forward and backward",
+                )
+            if not self.restore and _visited(order, x) != x.tokens:
+                raise ShapeError(
+                    "E302",
+                    "zero slots of a route have no place in the result",
+                    label=f"`{order.text}` visits {_visited(order, x)} tokens, {x.tokens} are given",
+                    parameter="restore",
+                    help="use restore = on, or windows that divide the map",
                 )
             inside = x if order == Order() else replace(x, grid=(_visited(order, x),), extras=())
             y = inner(inside)
@@ -63,7 +76,13 @@ class Routed(Op):
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The routes, how they are merged, and the places they are laid out for."""
-        return {"order": self.order, "merge": self.merge, "grid": x.grid, "extras": x.extras}
+        return {
+            "order": self.order,
+            "merge": self.merge,
+            "restore": self.restore,
+            "grid": x.grid,
+            "extras": x.extras,
+        }
 
     def part_names(self, written: tuple[str, ...]) -> tuple[str, ...]:
         """A route's label for each part."""

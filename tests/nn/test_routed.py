@@ -319,3 +319,25 @@ def test_orders_of_a_map_need_one(order: Word) -> None:
         scan_routes(Feature(4, (9,)), order)
     assert error.value.code == "E304"
     assert error.value.parameter == "order"
+
+
+def test_zero_slots_need_their_places_back() -> None:
+    op = RoutedOp.model_validate({"order": Word("local", (2,)), "restore": False})
+    build = [lambda f: make_node(Linear(), f)]
+    with pytest.raises(ShapeError, match="zero slots") as error:
+        make_node(op, Feature(4, (3, 4)), build)
+    assert (error.value.code, error.value.parameter) == ("E302", "restore")
+    module = module_of(make_node(op, Feature(4, (4, 4)), build))
+    with pytest.raises(ValueError, match=r"local\(2\) have to divide a map of 4 x 3"):
+        module(Stream(torch.randn(1, 12, 4), (4, 3)))
+
+
+def test_results_may_stay_in_the_order_of_their_routes() -> None:
+    order = (Order(), Order("rows", reverse=True), Order("columns"), Order("columns", reverse=True))
+    parts = {f"r{i}": Record() for i in range(4)}
+    x = torch.arange(6.0)
+    for built in ((2, 3), (1, 1)):
+        module = Routed(order, "add", built, (), parts, restore=False)
+        y = module(Stream(x[None, :, None], (2, 3))).x.flatten()
+        columns = x[[0, 3, 1, 4, 2, 5]]
+        assert torch.equal(y, x + x.flip(0) + columns + columns.flip(0))
