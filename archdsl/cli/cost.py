@@ -1,4 +1,4 @@
-"""`archdsl cost`: parameters and multiply-accumulates, without building anything."""
+"""`archdsl cost`: parameters and multiply-accumulates, beside the published ones; nothing is built."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archdsl.cli.specs import Arch, Classes, Image, Override, arches_of, load_spec
+from archdsl.cli.specs import Arch, Classes, Image, Override, load_spec, unit_of
 
 if TYPE_CHECKING:
-    from archdsl.graph.architecture import Architecture
-    from archdsl.graph.cost import Cost
+    from archdsl.graph.comparison import Compared
+    from archdsl.graph.elaboration.files import Unit
+    from archdsl.graph.listing import Listed
 
 
 def cost(
@@ -20,60 +21,51 @@ def cost(
     ],
     arch: Arch = None,
     every: Annotated[bool, typer.Option("--all", help="Every architecture of each file.")] = False,
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="MACs by class of operator in the place of published figures.")
+    ] = False,
     overrides: Override = None,
     image: Image = None,
     classes: Classes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Count parameters and multiply-accumulates of architectures, exactly and without PyTorch."""
-    loaded = [
-        load_spec(spec, name, overrides, image, classes)
-        for spec in specs
-        for name in (arches_of(spec) if every else (arch,))
-    ]
-    costs = [(a, a.cost()) for a in loaded]
+    """Count parameters and multiply-accumulates of architectures, exactly and without PyTorch.
+
+    Of a file, the architecture named like it is counted; all of them where none is. What is published of an
+    architecture stands beside, where the file has figures (`mila.published.toml`) and nothing was changed.
+    """
+    from archdsl.cli.costs import Group, print_costs
+    from archdsl.graph.comparison import compare_with_published
+    from archdsl.graph.listing import Listed, Papers
+
+    groups: list[Group] = []
+    for spec in specs:
+        unit, main = unit_of(spec)
+        papers = Papers(unit)
+        rows: list[Listed] = []
+        for name in _names(unit, arch or (None if every else main)):
+            loaded = load_spec(spec, name, overrides, image, classes)
+            total = loaded.cost()
+            figures = None if overrides or image or classes is not None else papers.figures(loaded.name)
+            compared = None if figures is None else compare_with_published(loaded, total, figures)
+            rows.append(Listed(loaded, total, compared))
+        groups.append(Group(unit, tuple(rows)))
     if as_json:
         import json
 
-        typer.echo(json.dumps([_row(a, c) for a, c in costs], indent=2))
-        return
-    _print(costs)
-
-
-def _print(costs: list[tuple[Architecture, Cost]]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from archdsl.cli.tables import console, stage_table
-    from archdsl.graph.views.summary import UNITS, short, size_text, stage_rows
-
-    out = console()
-    if len(costs) == 1:
-        a, total = costs[0]
-        size = f"{a.image[0]} x {a.image[1]} image, {a.classes} classes"
-        out.print(f"[bold]{a.name}[/]  {total.params:,} parameters, {size}")
-        out.print(stage_table(stage_rows(a, total), total, out.width))
-        out.print(f"activations of one image: {size_text(total.activation_bytes)} at float32", style="dim")
+        typer.echo(json.dumps([_row(listed) for group in groups for listed in group.rows], indent=2))
     else:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        table.add_column("arch", style="cyan", no_wrap=True)
-        for heading in ("image", "params", "MACs", "linear", "conv", "attention", "scan MACs", "activations"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for a, c in costs:
-            classes = (c.macs.total, c.macs.linear, c.macs.conv, c.macs.attention, c.macs.scan)
-            table.add_row(
-                a.name,
-                f"{a.image[0]} x {a.image[1]}",
-                f"{c.params:,}",
-                *(short(n) if n else "-" for n in classes),
-                size_text(c.activation_bytes),
-            )
-        out.print(table)
-    out.print(UNITS, style="dim")
+        print_costs(groups, by_class)
 
 
-def _row(a: Architecture, c: Cost) -> dict[str, object]:
-    return {
+def _names(unit: Unit, chosen: str | None) -> tuple[str | None, ...]:
+    """The arch chosen, else all of the file; where it has none, whoever loads it says so."""
+    return (chosen,) if chosen is not None else tuple(unit.arches) or (None,)
+
+
+def _row(listed: Listed) -> dict[str, object]:
+    a, c = listed.architecture, listed.cost
+    row: dict[str, object] = {
         "name": a.name,
         "image": list(a.image),
         "channels": a.channels,
@@ -92,3 +84,14 @@ def _row(a: Architecture, c: Cost) -> dict[str, object]:
             for row in c.stages
         ],
     }
+    if (published := listed.published) is not None:
+        row["published"] = published.figures.model_dump(mode="json", exclude_defaults=True) | {
+            key: _compared(compared)
+            for key, compared in (("params", published.params), ("macs", published.macs))
+            if compared is not None
+        }
+    return row
+
+
+def _compared(compared: Compared) -> dict[str, object]:
+    return asdict(compared)

@@ -14,6 +14,7 @@ from archdsl.diagnostics import did_you_mean
 
 if TYPE_CHECKING:
     from archdsl.graph.architecture import Architecture
+    from archdsl.graph.elaboration.files import Unit
 
 Spec = Annotated[
     str,
@@ -75,8 +76,8 @@ def load_spec(
     return loaded
 
 
-def arches_of(spec: str) -> tuple[str, ...]:
-    """Names of all architectures of the file that is meant, in order.
+def unit_of(spec: str) -> tuple[Unit, str | None]:
+    """The file that is meant, and its main arch: the one asked for by name, else the one named like the file.
 
     Raises:
         DiagnosticError: where there is no such file or shipped name.
@@ -84,11 +85,15 @@ def arches_of(spec: str) -> tuple[str, ...]:
     from archdsl.graph.elaboration.files import load_file
     from archdsl.graph.library import file_of, index
 
+    if not spec.strip():
+        raise mistake("E510", "SPEC is empty", help="name a spec file or a shipped architecture")
     source = source_of(spec)
     path = source if isinstance(source, Path) else file_of(source)
     if path is None:
         raise mistake("E509", f"there is no architecture `{spec}`", help=did_you_mean(spec, index()))
-    return tuple(load_file(path).arches)
+    unit = load_file(path)
+    named = path.stem if isinstance(source, Path) else source
+    return unit, named if named in unit.arches else None
 
 
 def source_of(spec: str) -> str | Path:

@@ -120,6 +120,20 @@ def cost(architecture: Architecture, subtotals: Subtotals | None = None) -> Cost
     return Cost(total.params, total.macs, total.activation_bytes, tuple(rows), tuple(stages))
 
 
+def scan9(architecture: Architecture) -> int:
+    """Multiply-accumulates of the scans of one image as papers print them: the sum of `Op.scan9`."""
+    known: dict[int, int] = {}
+
+    def of(node: Node) -> int:
+        found = known.get(id(node))
+        if found is None:
+            own = node.op.scan9(node.input, node.output) * node.input.windows
+            found = known[id(node)] = own + sum(of(part) for part in node.parts)
+        return found
+
+    return sum(of(node) for _, node in architecture.top())
+
+
 def _groups(architecture: Architecture) -> list[tuple[str, int]]:
     """`stem`, stages and `head` with the number of their top nodes, in the order of `Architecture.top`."""
     stages = [

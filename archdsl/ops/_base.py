@@ -131,6 +131,14 @@ class Op(BaseModel):
         """Multiply-accumulates of the operator itself for one window or image, parts not counted."""
         return Macs()
 
+    def scan9(self, x: Feature, y: Feature) -> int:
+        """What papers print for the scan in the operator itself, for one window or image; 0 without a scan.
+
+        9 * tokens * E * S + tokens * E for E channels with a state of S numbers: the convention of Mamba's
+        relatives, among them VMamba. `Macs.scan` is the exact count.
+        """
+        return 0
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Keyword arguments of the module's constructor: plain Python values. Parts are given as `parts`."""
         return {}

@@ -57,13 +57,17 @@ class SelectiveScan(Op):
         A multiplication with the addition behind it is one multiply-accumulate. For each token, channel and
         number of the state there are four: dt A, (dt x) B, exp(dt A) h + ..., C h + ...; for each token and
         channel two more: dt x, D x + .... Exponentials and softplus are not counted, as no activation is.
-        Papers of the family often print 9 * tokens * E * S, in FLOPs, instead.
+        Papers of the family print another count, `scan9`.
         """
         r, s = self._rank(x), self.state
         return Macs(
             linear=x.tokens * (x.dim * (r + 2 * s) + r * x.dim),
             scan=x.tokens * x.dim * (4 * s + 2),
         )
+
+    def scan9(self, x: Feature, y: Feature) -> int:
+        """9 * tokens * E * S + tokens * E; the D shortcut is the last term."""
+        return x.tokens * x.dim * (9 * self.state + 1)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, state, rank, and how often the bias counts."""

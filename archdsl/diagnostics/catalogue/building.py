@@ -74,4 +74,13 @@ BUILDING = {
         "archdsl build mamba_r_tiny --image big",
         "archdsl build mamba_r_tiny --image 384x256",
     ),
+    "E511": Rule(
+        "A file of published figures is wrong",
+        "Beside `mine.arch`, the file `mine.published.toml` has what is printed of its architectures: "
+        "`source` above all rows, then for an arch a row `[its_name]` with any of `row`, `table`, `source`, "
+        "`params`, `macs`, `macs_of`, `top1` and `note`. Counts are texts, because their digits tell how "
+        "exact they are.",
+        "archdsl cost mine.arch      # its row says params = 29",
+        'archdsl cost mine.arch      # its row says params = "29M"',
+    ),
 }

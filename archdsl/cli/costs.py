@@ -1,0 +1,250 @@
+"""Costs on the terminal: one architecture by stages, or many in tables beside what is published of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from archdsl.cli.tables import console, stage_table
+from archdsl.graph.comparison import Compared, Comparison
+from archdsl.graph.elaboration.files import Unit
+from archdsl.graph.listing import Listed, about, numbered
+from archdsl.graph.published import ALL_BUT_SCANS
+from archdsl.graph.views.summary import UNITS, short, size_text, stage_rows
+
+DIFFERS = "≠"
+"""Behind a printed count that is not ours, rounded to its digits."""
+MIN_NAME = 24
+"""Columns that names can do with; longer ones go on in the next line where there is little room."""
+
+_SAID = {
+    "scan": "scans",
+    "scan9": "scans as 9 x tokens x channels x state + tokens x channels",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Architectures of one file.
+
+    Args:
+        unit: the file.
+        rows: some of its architectures, or all.
+    """
+
+    unit: Unit
+    rows: tuple[Listed, ...]
+
+
+def print_costs(groups: Sequence[Group], by_class: bool = False) -> None:
+    """Prints one architecture by its stages, several as rows: those of a file together under its title.
+
+    Args:
+        groups: as asked for.
+        by_class: print the classes of multiply-accumulates instead of what is published.
+    """
+    out = console()
+    rows = [row for group in groups for row in group.rows]
+    if len(rows) == 1:
+        _print_one(out, rows[0])
+    else:
+        alone = tuple(row for group in groups if len(group.rows) == 1 for row in group.rows)
+        if alone:
+            _print_rows(out, alone, by_class)
+        for group in groups:
+            if len(group.rows) > 1:
+                title = f"[bold]{escape(group.unit.source.name)}[/]"
+                out.print(f"{title}  {escape(said)}" if (said := about(group.unit)) else title)
+                _print_rows(out, group.rows, by_class)
+    out.print(UNITS, style="dim")
+
+
+def _print_one(out: Console, row: Listed) -> None:
+    a, total = row.architecture, row.cost
+    size = f"{a.image[0]} x {a.image[1]} image, {a.classes} classes"
+    out.print(f"[bold]{a.name}[/]  {total.params:,} parameters, {size}")
+    out.print(stage_table(stage_rows(a, total), total, out.width))
+    if row.published is not None:
+        out.print(_line(row.published))
+        _print_notes(out, [(" ", row.published.note)] if row.published.note else [])
+    out.print(f"activations of one image: {size_text(total.activation_bytes)} at float32", style="dim")
+
+
+def _line(published: Comparison) -> Text:
+    """`published in MILA, arXiv 2405.16605, table 3: 25M != parameters, 4.2G MACs, 83.5 % top-1`."""
+    f = published.figures
+    where = ", ".join(part for part in (f.source, f.table) if part)
+    out = Text(f"published{f' in {where}' if where else ''}: ")
+    parts = []
+    for printed, compared, what in (
+        (f.params, published.params, "parameters"),
+        (f.macs, published.macs, "MACs"),
+    ):
+        if compared is not None:
+            parts.append(Text.assemble(_printed(printed, compared), f" {what}"))
+            if what == "MACs" and _counts_otherwise(published):
+                parts[-1].append(f" ({short(compared.ours)} counted likewise)")
+        elif printed is not None:
+            parts.append(Text(f"{what} {printed}"))
+    if f.top1 is not None:
+        parts.append(Text(f"top-1 {f.top1}"))
+    return out + Text(", ").join(parts)
+
+
+def _printed(printed: str | None, compared: Compared | None) -> Text:
+    """A printed count with its mark."""
+    if compared is None or compared.agrees:
+        return Text(printed or "")
+    return Text(f"{printed} {DIFFERS}", style="yellow")
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the table of rows.
+
+    Args:
+        heading: one or two lines.
+        cells: one for each row; a column without any text is left out.
+        spare: how soon it is left out where there is little room: the highest first; 0: never.
+        left: whether its texts begin together, not end.
+    """
+
+    heading: str
+    cells: Sequence[str | Text]
+    spare: int = 0
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        """Of its widest cell."""
+        return max(cell_len(line) for text in (self.heading, *self.cells) for line in str(text).split("\n"))
+
+
+def _print_rows(out: Console, rows: Sequence[Listed], by_class: bool) -> None:
+    notes = {} if by_class else numbered(rows)
+    published = [] if by_class else [row.published for row in rows if row.published is not None]
+    columns = [*_counts(rows), *(_classes(rows) if by_class else _published(rows, notes))]
+    if not published:
+        columns.append(_Column("activations", [size_text(row.cost.activation_bytes) for row in rows], 7))
+    columns = [column for column in columns if any(str(cell) for cell in column.cells)]
+    names = [row.architecture.name for row in rows]
+    gap, kept = _fitting(columns, min(MIN_NAME, max(map(len, names))), max(map(len, names)), out.width)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, gap), pad_edge=False, header_style="bold")
+    table.add_column("arch", style="cyan", overflow="fold", vertical="bottom")
+    for column in kept:
+        justify: Literal["left", "right"] = "left" if column.left else "right"
+        table.add_column(column.heading, justify=justify, no_wrap=True, overflow="fold", vertical="bottom")
+    for name, *cells in zip(names, *(column.cells for column in kept), strict=True):
+        table.add_row(name, *cells)
+    out.print(_caption(rows, published), style="dim")
+    out.print(table)
+    if notes:
+        _print_notes(out, ((str(number), note) for note, number in notes.items()))
+        out.print()
+    for line in _legend(published):
+        out.print(line, style="dim")
+
+
+def _fitting(columns: Sequence[_Column], least: int, name: int, width: int) -> tuple[int, list[_Column]]:
+    """The blanks around a column, and the columns for which there is room.
+
+    Args:
+        columns: all, without that of the names.
+        least: columns of the terminal that names can do with.
+        name: what they take where there is room.
+        width: of the terminal.
+    """
+    kept = list(columns)
+    while True:
+        inside = sum(column.width for column in kept)
+        for gap, names in ((1, name), (0, name), (0, least)):
+            if names + inside + (2 * gap + 1) * len(kept) + 2 <= width:
+                return gap, kept
+        spare = max((column.spare for column in kept), default=0)
+        if not spare:
+            return 0, kept
+        kept = [column for column in kept if column.spare != spare]
+
+
+def _caption(rows: Sequence[Listed], published: Sequence[Comparison]) -> Text:
+    """What all rows have in common: their image, and the papers they are published in."""
+    parts = []
+    if len({row.architecture.image for row in rows}) == 1:
+        parts.append("{} x {} image".format(*rows[0].architecture.image))
+    sources = list(dict.fromkeys(p.figures.source for p in published if p.figures.source))
+    if sources:
+        parts.append(f"published in {'; '.join(sources)}")
+    return Text(", ".join(parts))
+
+
+def _legend(published: Sequence[Comparison]) -> Iterator[str]:
+    """What the signs mean that stand in a table."""
+    if any(c is not None and not c.agrees for p in published for c in (p.params, p.macs)):
+        yield f"{DIFFERS}: our count, rounded to as many digits, is another"
+    told = dict.fromkeys(p.figures.macs_of for p in published if p.macs is not None)
+    if any(map(_counts_otherwise, published)):
+        counted = "; or ".join(", ".join(_SAID.get(name, name) for name in classes) for classes in told)
+        yield f"counted likewise: our count of what is counted there: {counted}"
+
+
+def _print_notes(out: Console, notes: Iterable[tuple[str, str]]) -> None:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for number, note in notes:
+        table.add_row(number, Text(note))
+    out.print(table)
+
+
+def _counts(rows: Sequence[Listed]) -> list[_Column]:
+    images = ["{} x {}".format(*row.architecture.image) for row in rows]
+    return [
+        _Column("image", images if len(set(images)) > 1 else [], 5),
+        _Column("params", [f"{row.cost.params:,}" for row in rows]),
+        _Column("MACs", [short(row.cost.macs.total) for row in rows]),
+        _Column("scan\nMACs", [_nonzero(row.cost.macs.scan) for row in rows], 3),
+    ]
+
+
+def _classes(rows: Sequence[Listed]) -> list[_Column]:
+    return [
+        _Column("linear", [_nonzero(row.cost.macs.linear) for row in rows], 1),
+        _Column("conv", [_nonzero(row.cost.macs.conv) for row in rows], 1),
+        _Column("attention", [_nonzero(row.cost.macs.attention) for row in rows], 1),
+    ]
+
+
+def _published(rows: Sequence[Listed], notes: Mapping[str, int]) -> list[_Column]:
+    """Printed figures; what we count of what the papers count, where that is not all but scans."""
+
+    def cells(cell: Callable[[Comparison], str | Text]) -> list[str | Text]:
+        return ["" if row.published is None else cell(row.published) for row in rows]
+
+    tables = cells(lambda p: p.figures.table)
+    others = any(row.published is not None and _counts_otherwise(row.published) for row in rows)
+    likewise = cells(lambda p: "" if p.macs is None else short(p.macs.ours)) if others else []
+    return [
+        _Column("published\nas", cells(lambda p: p.figures.row), 7, left=True),
+        _Column("\nin", tables if len(set(tables)) > 1 else [], 6, left=True),
+        _Column("published\nparams", cells(lambda p: _printed(p.figures.params, p.params)), 1),
+        _Column("published\nMACs", cells(lambda p: _printed(p.figures.macs, p.macs)), 1),
+        _Column("counted\nlikewise", likewise, 4),
+        _Column("top-1", cells(lambda p: "" if p.figures.top1 is None else str(p.figures.top1)), 2),
+        _Column("note", cells(lambda p: str(notes.get(p.note, ""))), 1),
+    ]
+
+
+def _counts_otherwise(published: Comparison) -> bool:
+    return published.macs is not None and published.figures.macs_of != ALL_BUT_SCANS
+
+
+def _nonzero(count: int) -> str:
+    return short(count) if count else ""
