@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,6 +129,41 @@ def test_vmamba_starts_every_route_as_mamba() -> None:
         steps = torch.nn.functional.softplus(_all(weights, f".{route}.selective_scan.dt_proj.bias"))
         assert 0.0009 < steps.min() < steps.max() < 0.11
     assert _all(weights, ".mamba.linear_2.weight").std() == pytest.approx(0.02, rel=0.05)
+
+
+GATED = """
+mixer forgetting = linear_attention(4, 8, value = project, input_gate, forget_gate, shortcut)
+block both_ways { residual linear -> routed(forgetting, order = both) }
+block last { residual forgetting }
+arch gated_attention(dim = 128) {
+  stem = patch_embed(8, dim)
+  stage only { blocks = both_ways + last }
+  head = pool(mean) -> linear(classes)
+}
+"""
+
+
+@pytest.mark.parametrize("recipe", ["trunc_normal", "vim", "mambavision", "vmamba"])
+def test_gates_of_linear_attention_start_as_those_of_scans(recipe: str, tmp_path: Path) -> None:
+    spec = tmp_path / "gated.arch"
+    spec.write_text(GATED)
+    torch.manual_seed(0)
+    weights = archdsl.build(spec, image=16, overrides={"init": recipe}).state_dict()
+    for route in ("rows", "rows_reverse"):
+        bias = _all(weights, f".{route}.gate_out.bias")
+        if recipe == "mambavision" or (recipe == "vim" and route == "rows_reverse"):
+            assert (bias == 0).all()
+        else:
+            steps = torch.nn.functional.softplus(bias)
+            assert 0.0009 < steps.min() < steps.max() < 0.11
+    assert (_all(weights, ".D") == 1).all()
+    torch.testing.assert_close(_all(weights, ".A_log").view(-1, 8)[5].exp(), torch.arange(1.0, 9.0))
+    qk, first = _all(weights, ".qk.weight"), _all(weights, ".gate_in.weight")
+    spread = 128**-0.5 / math.sqrt(3) if recipe == "vim" else 0.02
+    assert qk.std() == pytest.approx(spread, rel=0.05)
+    assert first.std() == pytest.approx(spread, rel=0.1)
+    up = _all(weights, ".gate_out.weight")
+    assert up.std() == pytest.approx(0.02 if recipe == "mambavision" else 8**-0.5 / math.sqrt(3), rel=0.1)
 
 
 @pytest.mark.parametrize("recipe", ["vim", "mambavision", "vmamba", "trunc_normal(0.01)"])

@@ -234,6 +234,24 @@ def test_kernels_are_named_for_every_scan(mamba_r: archdsl.Model) -> None:
         archdsl.build("mamba_r", **MAMBA_R, backend="abacus").kernels()
 
 
+def test_kernels_serve_sums_along_the_sequence_too(tmp_path: Path) -> None:
+    spec = tmp_path / "sums.arch"
+    spec.write_text(
+        "block attending(causal) { residual linear_attention(2, causal) }\n"
+        "arch sums(dim = 8) {\n"
+        "  stem = patch_embed(8, dim)\n"
+        "  stage only { blocks = attending(off) + attending(on) + scan(order = both) }\n"
+        "  head = pool(mean) -> linear(classes)\n"
+        "}\n"
+    )
+    model = archdsl.build(spec, image=32, backend="reference")
+    served = model.kernels()
+    assert [path.split(".")[3] for path in served] == ["1", "2", "2"]
+    assert set(served.values()) == {"reference"}
+    causal = model.get_submodule("stages.only.blocks.1.residual.linear_attention")
+    assert causal.backend == "reference"
+
+
 def test_names_that_torch_uses(tmp_path: Path) -> None:
     spec = tmp_path / "names.arch"
     spec.write_text(

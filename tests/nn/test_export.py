@@ -30,6 +30,7 @@ def mixers() -> dict[str, Node]:
     return {
         "attention": make_node(relative, X),
         "linear_attention": make_node(LinearAttention(heads=2, rope=True, lepe=True), X),
+        "causal_linear_attention": make_node(LinearAttention(heads=2, forget_gate=True, shortcut=True), X),
         "windowed": make_node(Windowed(window=(2, 3), shift=1, extras="copy"), X, [behind(relative)]),
         "padded": make_node(Windowed(window=(5, 4), pad=True), X, [behind(Attention(heads=4))]),
         "routed": make_node(Routed.model_validate({"order": Word("cross")}), X, [behind(scan)]),

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from archdsl.compiler.modules import module_of
 from archdsl.features import Extra, Feature, Word
 from archdsl.graph.node import Node, make_node, total_macs, total_params
+from archdsl.nn.linear_attention import LinearAttention as Module
 from archdsl.nn.linear_attention import rotate
 from archdsl.nn.stream import Stream
 from archdsl.ops import ShapeError
@@ -43,6 +44,12 @@ def test_reproduces_mila() -> None:
         {"value": Word("project"), "qkv_bias": False},
         {"normalize": False, "rope": True},
         {"heads": 1, "key_dim": 12, "value": "project", "rope": True, "lepe": True},
+        {"causal": True, "rope": True, "lepe": True},
+        {"kernel": Word("relu"), "input_gate": True, "gate_rank": 3, "heads": 4},
+        {"kernel": Word("identity"), "normalize": False, "shortcut": True, "dim": 40},
+        {"causal": True, "input_gate": True, "shortcut": True, "normalize": False},
+        {"forget_gate": True, "key_dim": 3, "value": "project"},
+        {"forget_gate": True, "input_gate": True, "shortcut": True, "rope": True, "lepe": True},
     ],
 )
 @pytest.mark.parametrize("extras", [(), REGISTERS])
@@ -65,9 +72,92 @@ def test_counts_are_exact_and_everything_learns(
         assert parameter.grad.abs().sum() > 0, name
 
 
+@pytest.mark.parametrize(
+    ("options", "params", "scan"),
+    [
+        ({"causal": True}, 0, 2 * 16 * 6 + 16),
+        ({"causal": True, "normalize": False, "shortcut": True}, 24, 24 * (2 * 4 + 1)),
+        ({"input_gate": True, "gate_rank": 5}, 24 * 5 + 5 * 24 + 24, 0),
+        ({"causal": True, "input_gate": True}, 24 * 2 * 2 + 24, 24 * (2 * 4 + 1) + 16),
+        ({"forget_gate": True, "dim": 50}, 24 * 4 * 2 + 24 + 24 * 4, 24 * 4 * 4 + 16),
+        (
+            {"forget_gate": True, "input_gate": True, "shortcut": True},
+            96 + 24 + 96 + 24,
+            24 * (4 * 4 + 2) + 16,
+        ),
+    ],
+)
+def test_what_gates_and_sums_along_the_sequence_cost(
+    options: dict[str, object], params: int, scan: int
+) -> None:
+    """Beside q and k (24 to 4 heads of 4 and biases); scans are counted for each of 10 tokens."""
+    x = Feature(24, (10,))
+    node = linear_attention(x, heads=4, key_dim=4, **options)
+    assert total_params([node]) == 24 * 32 + 32 + params
+    assert total_macs([node]).scan == 10 * scan
+
+
+def test_the_gates_rank_is_a_sixteenth_of_the_stages_width() -> None:
+    def rank(**options: object) -> object:
+        op = linear_attention(Feature(40, (10,)), **options).op
+        assert isinstance(op, LinearAttention)
+        assert op.dim is None
+        return op.gate_rank
+
+    assert rank(input_gate=True) == 3
+    assert rank(forget_gate=True, dim=20) == 2
+    assert rank(forget_gate=True, dim=20, gate_rank=7) == 7
+    assert rank(gate_rank=7) is None
+
+
+def test_a_forget_gate_makes_it_causal() -> None:
+    x = Feature(8, (4,))
+    node = linear_attention(x, forget_gate=True)
+    assert node == linear_attention(x, forget_gate=True, causal=True)
+    module = module_of(node)
+    t = torch.randn(1, 4, 8)
+    y = module(Stream(t, (4,))).x
+    t[:, 2] += 1
+    changed = module(Stream(t, (4,))).x
+    assert torch.equal(y[:, :2], changed[:, :2])
+    assert (y[:, 2:] != changed[:, 2:]).any(-1).all()
+
+
+def test_starts_as_mamba_does() -> None:
+    module = module_of(
+        linear_attention(Feature(512, (4,)), heads=4, key_dim=16, forget_gate=True, shortcut=True)
+    )
+    assert isinstance(module, Module)
+    assert module.A_log is not None
+    assert module.D is not None
+    assert module.gate_out is not None
+    torch.testing.assert_close(module.A_log.exp()[7], torch.arange(1.0, 17.0))
+    assert torch.equal(module.D, torch.ones(512))
+    step = functional.softplus(module.gate_out.bias)
+    assert 0.00099 <= step.min() <= 0.0015
+    assert 0.07 <= step.max() <= 0.1001
+
+
+def test_the_kernel_that_serves_has_a_name() -> None:
+    x, t = Feature(8, (4,)), torch.empty(3, 4, 8)
+    over_all, along = module_of(linear_attention(x)), module_of(linear_attention(x, causal=True))
+    forgetting = module_of(linear_attention(x, forget_gate=True))
+    assert isinstance(over_all, Module)
+    assert isinstance(along, Module)
+    assert isinstance(forgetting, Module)
+    assert over_all.kernel(t) is None
+    assert along.kernel(t) == "reference"
+    assert along.call(t.bfloat16()) == ("cpu", torch.bfloat16, 3, 4, 4, 4)
+    assert forgetting.call(t.bfloat16()) == ("cpu", torch.float32, 3, 4, 4, 4)
+    along.backend = "abacus"
+    with pytest.raises(ValueError, match="no kernel `abacus`"):
+        along.kernel(t)
+
+
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("heads", [1, 2])
-def test_agrees_with_the_sum_over_tokens(heads: int, normalize: bool) -> None:
+def test_agrees_with_the_sum_over_tokens(heads: int, normalize: bool, causal: bool) -> None:
     """Registers among the patches: they take part, unrotated, and get no local enhancement."""
     x = Feature(8, (2, 2), REGISTERS)
     options = {
@@ -77,6 +167,7 @@ def test_agrees_with_the_sum_over_tokens(heads: int, normalize: bool) -> None:
         "normalize": normalize,
         "rope": True,
         "lepe": True,
+        "causal": causal,
     }
     module = module_of(linear_attention(x, **options)).double()
     s = Stream(torch.randn(1, 6, 8, dtype=torch.float64), x.grid, REGISTERS)
@@ -105,8 +196,9 @@ def test_agrees_with_the_sum_over_tokens(heads: int, normalize: bool) -> None:
     for head in range(heads):
         width, part = slice(head * 8 // heads, (head + 1) * 8 // heads), slice(4 * head, 4 * head + 4)
         for i in range(6):
-            weights = [turned_q[i, part] @ turned_k[j, part] / 6 for j in range(6)]
-            total = q[i, part] @ k[:, part].mean(0) + 1e-6 if normalize else 1
+            seen, divisor = (i + 1, 1) if causal else (6, 6)
+            weights = [turned_q[i, part] @ turned_k[j, part] / divisor for j in range(seen)]
+            total = q[i, part] @ k[:seen, part].sum(0) / divisor + 1e-6 if normalize else 1
             expected[i, width] = sum(w * v[j, width] for j, w in enumerate(weights)) / total
     patches = torch.tensor([0, 2, 4, 5])
     local = module.get_submodule("lepe")(v[patches].T.reshape(1, 8, 2, 2)).flatten(2)[0].T
@@ -123,8 +215,12 @@ def test_rotation_keeps_lengths_and_starts_at_nothing() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_compiles_and_takes_another_map(dtype: torch.dtype) -> None:
-    module = module_of(linear_attention(Feature(8, (3, 4), REGISTERS), rope=True, lepe=True)).to(dtype)
+@pytest.mark.parametrize(
+    "options", [{}, {"forget_gate": True}, {"causal": True, "input_gate": True, "shortcut": True}], ids=str
+)
+def test_compiles_and_takes_another_map(options: dict[str, object], dtype: torch.dtype) -> None:
+    x = Feature(8, (3, 4), REGISTERS)
+    module = module_of(linear_attention(x, rope=True, lepe=True, **options)).to(dtype)
     compiled = torch.compile(
         lambda t: module(Stream(t, (4, 5), REGISTERS)).x, fullgraph=True, backend="aot_eager"
     )
@@ -141,6 +237,8 @@ def test_compiles_and_takes_another_map(dtype: torch.dtype) -> None:
         (Feature(8, ()), {}, "E304", "attention needs tokens"),
         (Feature(6, (2, 2)), {"rope": True}, "E306", "6 channels of keys are no multiple of 4"),
         (Feature(6, (2, 2)), {"key_dim": 0}, "E310", "0 channels"),
+        (Feature(8, ()), {"forget_gate": True}, "E304", "attention needs tokens"),
+        (Feature(8, (4,)), {"rope": True, "causal": True}, "E304", "use rope = off here"),
     ],
 )
 def test_refuses_what_does_not_fit(x: Feature, options: dict[str, object], code: str, text: str) -> None:
@@ -148,3 +246,16 @@ def test_refuses_what_does_not_fit(x: Feature, options: dict[str, object], code:
         linear_attention(x, **options)
     assert error.value.code == code
     assert text in (error.value.message, error.value.label, error.value.help)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"kernel": Word("gelu")}, "'elu', 'relu' or 'identity'"),
+        ({"gate_rank": 0}, "greater than or equal to 1"),
+        ({"forget_gate": 1}, "expected on or off"),
+    ],
+)
+def test_refuses_wrong_values(options: dict[str, object], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        LinearAttention.model_validate({"heads": 2} | options)

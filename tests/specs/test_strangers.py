@@ -52,7 +52,9 @@ def test_a_step_at_two_sizes(name: str) -> None:
         assert all(bool(g.isfinite().all()) for g in gradients)
 
 
-@pytest.mark.parametrize("name", ["both_kinds", "columns_without_scans", "shared_scan", "shifted_copies"])
+@pytest.mark.parametrize(
+    "name", ["both_kinds", "columns_without_scans", "forgetful", "shared_scan", "shifted_copies"]
+)
 def test_a_gradient_reaches_everything_that_the_head_can_see(name: str) -> None:
     model = built(name).train()
     out = model(torch.randn(2, 3, *model.architecture.image))
