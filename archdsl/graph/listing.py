@@ -69,9 +69,10 @@ def _meant(unit: Unit, arch: str) -> str:
     while arch not in seen:
         seen.add(arch)
         tree = unit.arches.get(arch)
-        if isinstance(tree, t.VariantDef) and isinstance(tree.call, t.Call) and not tree.call.arguments:
-            callee = tree.call.callee
-            arch = callee.id if isinstance(callee, t.Name) else arch
+        call = tree.call if isinstance(tree, t.VariantDef) else None
+        callee = call.callee if isinstance(call, t.Call) and not call.arguments else call
+        if isinstance(callee, t.Name):
+            arch = callee.id
     return arch
 
 
