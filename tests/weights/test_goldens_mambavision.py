@@ -176,3 +176,52 @@ def test_a_checkpoint_without_a_tensor_is_refused(lost: str) -> None:
     del weights[lost]
     with pytest.raises(DiagnosticError, match="E503"):
         load_weights(model, weights)
+
+
+DENSE = {"head": "none", "feature_norm": "layer_norm"}
+
+
+def test_dense_variant_norms_every_stage_with_its_outnorm() -> None:
+    golden = goldens.read("mambavision", "mv_eps")
+    images = golden.stored["input"]
+    config = golden.about["config"]
+    sizes = {"dim": config["dim"], "stem_dim": config["in_dim"], "depths": tuple(config["depths"])}
+    torch.manual_seed(0)
+    norms = {
+        f"outnorm{s}.{p}": torch.randn(config["dim"] * 2**s) for s in range(4) for p in ("weight", "bias")
+    }
+    trunk = {k: v for k, v in golden.weights.items() if k.startswith(("patch_embed.", "levels."))}
+    model = archdsl.build(
+        "mambavision",
+        overrides=DENSE
+        | {"s3.heads": "4", "s4.heads": "8", "s3.within": "windows(4)", "s4.within": "windows(2)"},
+        image=tuple(golden.about["image_size"]),
+        layer_scale=1e-5,
+        **sizes,
+    )
+    report = load_weights(model, {"state_dict": {f"backbone.{k}": v for k, v in (trunk | norms).items()}})
+    assert report.complete
+    back = to_layout(model, "mambavision")
+    assert back.keys() == (trunk | norms).keys()
+    with torch.no_grad():
+        _, maps = model.eval().forward_intermediates(images)
+    for s, found in enumerate(maps):
+        raw = golden.stored[f"stage{s + 1}"]
+        centred = raw - raw.mean(1, keepdim=True)
+        scaled = centred / (raw.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+        expected = (
+            scaled * norms[f"outnorm{s}.weight"][:, None, None] + norms[f"outnorm{s}.bias"][:, None, None]
+        )
+        error = (found - expected).abs().max()
+        assert error <= goldens.TOLERANCE * expected.abs().max(), f"stage {s}: {error}"
+
+
+def test_a_classifier_becomes_a_dense_variant() -> None:
+    source = archdsl.build("mambavision", **SMALL_ARGUMENTS)
+    target = archdsl.build("mambavision", overrides=DENSE, **SMALL_ARGUMENTS)
+    weights = to_layout(source, "mambavision")
+    with pytest.raises(DiagnosticError, match="E503"):
+        load_weights(target, weights)
+    report = load_weights(target, weights, strict=False)
+    assert {name.split(".")[2] for name in report.missing} == {"feature_norm"}
+    assert {key.split(".")[0] for key in report.unexpected} == {"norm", "head"}

@@ -74,5 +74,4 @@ MAMBAVISION = Layout(
         *_batch_norm("norm", "head.batch_norm"),
         *_both("head", "head.linear"),
     ),
-    replaceable=("head.*.*", "stages.{s}.feature_norm.*"),
 )
