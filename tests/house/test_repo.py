@@ -64,7 +64,7 @@ def test_no_banners() -> None:
 
 
 def test_no_large_files() -> None:
-    large = [p.relative_to(ROOT).as_posix() for p in _tracked() if p.stat().st_size > 1.5 * MB]
+    large = [p.relative_to(ROOT).as_posix() for p in _tracked() if p.stat().st_size > 2 * MB]
     assert not large
 
 
