@@ -15,7 +15,8 @@ from torch import Tensor
 class Conversion:
     """How tensors of a checkpoint become one of ours, and the way back.
 
-    `to_ours` raises ValueError, IndexError or RuntimeError for shapes that it can't convert.
+    `to_ours` raises ValueError, IndexError or RuntimeError for shapes that it can't convert, `to_theirs` a
+    ValueError.
     """
 
     to_ours: Callable[[Sequence[Tensor]], Tensor]
@@ -129,6 +130,7 @@ class Layout:
         title: for people.
         marks: patterns of `theirs` that are all found in a checkpoint of this layout.
         entries: every tensor.
+        absent: patterns of keys of which none is found in a checkpoint of this layout.
         replaceable: patterns of ours that a new task replaces; they may be missing or of another shape.
         ignored: patterns of theirs that hold nothing a model needs.
     """
@@ -137,13 +139,18 @@ class Layout:
     title: str
     marks: tuple[str, ...]
     entries: tuple[Entry, ...]
+    absent: tuple[str, ...] = ()
     replaceable: tuple[str, ...] = ("head.*", "head.*.*")
     ignored: tuple[str, ...] = ()
 
     def recognises(self, keys: Iterable[str]) -> bool:
         """Whether a checkpoint with these keys is of this layout."""
         listed = list(keys)
-        return all(any(matches(mark, key) for key in listed) for mark in self.marks)
+
+        def found(pattern: str) -> bool:
+            return any(matches(pattern, key) for key in listed)
+
+        return all(map(found, self.marks)) and not any(map(found, self.absent))
 
     def locate(self, key: str) -> Place | None:
         """Where a tensor of ours stands in a checkpoint; None where nowhere."""

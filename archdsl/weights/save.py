@@ -40,8 +40,12 @@ def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
         if place is None:
             homeless.append(name)
             continue
-        theirs = place.entry.conversion.to_theirs(tensor)
-        for key, value in zip(place.keys, theirs, strict=True):
+        try:
+            theirs = list(zip(place.keys, place.entry.conversion.to_theirs(tensor), strict=True))
+        except ValueError:
+            homeless.append(name)
+            continue
+        for key, value in theirs:
             if place.entry.piece is None:
                 out[key] = value
             else:

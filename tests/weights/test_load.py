@@ -319,6 +319,12 @@ def test_patterns() -> None:
     assert before.keys == ("down.2",)
 
 
+def test_a_layout_may_be_told_by_what_is_absent() -> None:
+    layout = Layout("x", "X", marks=("a.{i}.w",), entries=(), absent=("b.{i}",))
+    assert layout.recognises(["a.0.w", "b.c"])
+    assert not layout.recognises(["a.0.w", "b.2"])
+
+
 def test_pieces_and_joined_tensors_go_both_ways() -> None:
     whole = torch.arange(24.0).reshape(4, 6)
     rows = [Piece(i, 4, stacked=True) for i in range(4)]
