@@ -3,6 +3,7 @@
 - `[params]`: exact parameters by arch.
 - `[small]`: arguments that make every arch of the family small; `[small.overrides]`: paths, in the language;
   `[small.ablations]`: arguments for the archs of `specs/ablations/<family>.arch`, where they differ.
+- `[any_image.overrides]`: paths that let the archs take images of any size, where by themselves they don't.
 - `[compiled]`: `names` of the archs that the quick tests compile.
 """
 
@@ -23,6 +24,7 @@ class Family:
     small: dict[str, Any] = field(default_factory=dict)
     overrides: dict[str, str] = field(default_factory=dict)
     ablations: dict[str, Any] = field(default_factory=dict)
+    any_image: dict[str, str] = field(default_factory=dict)
     compiled: tuple[str, ...] = ()
 
 
@@ -31,8 +33,9 @@ def _read(path: Path) -> Family:
     small = dict(data.get("small", {}))
     overrides = small.pop("overrides", {})
     ablations = small.pop("ablations", small)
+    any_image = data.get("any_image", {}).get("overrides", {})
     names = tuple(data.get("compiled", {}).get("names", ()))
-    return Family(path.stem, data.get("params", {}), small, overrides, ablations, names)
+    return Family(path.stem, data.get("params", {}), small, overrides, ablations, any_image, names)
 
 
 FAMILIES = {path.stem: _read(path) for path in sorted(Path(__file__).parent.glob("*.toml"))}
