@@ -4,6 +4,7 @@
 - `[small]`: arguments that make every arch of the family small; `[small.overrides]`: paths, in the language;
   `[small.ablations]`: arguments for the archs of `specs/ablations/<family>.arch`, where they differ.
 - `[any_image.overrides]`: paths that let the archs take images of any size, where by themselves they don't.
+- `[idle]`: by arch, the ends of the paths of parameters that can have no gradient, with the reason.
 - `[compiled]`: `names` of the archs that the quick tests compile.
 """
 
@@ -25,6 +26,7 @@ class Family:
     overrides: dict[str, str] = field(default_factory=dict)
     ablations: dict[str, Any] = field(default_factory=dict)
     any_image: dict[str, str] = field(default_factory=dict)
+    idle: dict[str, list[str]] = field(default_factory=dict)
     compiled: tuple[str, ...] = ()
 
 
@@ -35,7 +37,8 @@ def _read(path: Path) -> Family:
     ablations = small.pop("ablations", small)
     any_image = data.get("any_image", {}).get("overrides", {})
     names = tuple(data.get("compiled", {}).get("names", ()))
-    return Family(path.stem, data.get("params", {}), small, overrides, ablations, any_image, names)
+    idle = data.get("idle", {})
+    return Family(path.stem, data.get("params", {}), small, overrides, ablations, any_image, idle, names)
 
 
 FAMILIES = {path.stem: _read(path) for path in sorted(Path(__file__).parent.glob("*.toml"))}

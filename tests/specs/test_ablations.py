@@ -1,4 +1,4 @@
-"""The ablations: every one loads, is what its name says, and trains a step at a small size."""
+"""The ablations: every one is what its name says, costs what its module does, and trains a step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import FAMILIES
+from families import family_of
+from torch.utils.flop_counter import FlopCounterMode
 
 import archdsl
 
@@ -73,16 +74,80 @@ def test_the_scan_costs_what_its_matrices_cost() -> None:
     assert _params("mambaout", "mambaout_scan_late") == plain + 3 * scan + 9 * s3
 
 
-@pytest.mark.parametrize(("family", "name"), NAMES)
-def test_trains_a_step(family: str, name: str) -> None:
+def _small(file: str, name: str, **more: object) -> archdsl.Model:
+    """An ablation at reduced size, with 5 classes."""
     torch.manual_seed(0)
-    small = FAMILIES[family].ablations | {"classes": 5, "drop_path": 0}
-    model = archdsl.build(ABLATIONS / f"{family}.arch", name, overrides=small)
-    model.train()
-    images, labels = torch.randn(2, 3, *model.architecture.image), torch.tensor([0, 3])
-    loss = torch.nn.functional.cross_entropy(model(images), labels)
-    loss.backward()
-    missing = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
-    assert not missing
-    torch.optim.SGD(model.parameters(), lr=1e-3).step()
-    assert model(images).isfinite().all()
+    family = family_of(name)
+    small = {**family.ablations, "classes": 5, "drop_path": 0}
+    return archdsl.build(ABLATIONS / f"{file}.arch", name, overrides=family.overrides | small, **more)
+
+
+def _images(model: archdsl.Model, batch: int, times: tuple[int, int] = (1, 1)) -> torch.Tensor:
+    h, w = model.architecture.image
+    return torch.randn(batch, model.architecture.channels, times[0] * h, times[1] * w)
+
+
+@pytest.mark.parametrize("path", sorted(ABLATIONS.glob("*.arch")), ids=lambda path: path.stem)
+def test_the_file_is_clean(path: Path) -> None:
+    assert archdsl.check(path) == []
+
+
+@pytest.mark.parametrize(("file", "name"), NAMES)
+def test_the_canonical_text_means_the_same(file: str, name: str, tmp_path: Path) -> None:
+    architecture = archdsl.load(ABLATIONS / f"{file}.arch", name)
+    canonical = tmp_path / "canonical.arch"
+    canonical.write_text(architecture.to_source(), encoding="utf-8")
+    assert archdsl.load(canonical).digest() == architecture.digest()
+
+
+@pytest.mark.parametrize(("file", "name"), NAMES)
+def test_trains_a_step(file: str, name: str) -> None:
+    model = _small(file, name).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    logits = model(_images(model, 4))
+    torch.nn.functional.cross_entropy(logits, torch.arange(4)).backward()
+    idle = tuple(family_of(name).idle.get(name, ()))
+    for path, parameter in model.named_parameters():
+        assert parameter.grad is not None, path
+        assert parameter.grad.isfinite().all(), path
+        assert bool(parameter.grad.any()) != (bool(idle) and path.endswith(idle)), path
+    optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        assert model(_images(model, 1, (2, 3))).isfinite().all()
+        images = _images(model, 2)
+        exact = model(images)
+        rough = model.to(torch.bfloat16)(images.bfloat16())
+    assert rough.dtype == torch.bfloat16
+    assert (rough.float() - exact).abs().max() <= 0.1 * exact.abs().max() + 0.02
+
+
+def _counts_are_those_of(model: archdsl.Model) -> None:
+    cost = model.architecture.cost()
+    assert sum(p.numel() for p in model.parameters()) == cost.params
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        model(_images(model, 1).to("meta"))
+    assert counted.get_total_flops() == 2 * cost.macs.total
+    for path, row in zip(dict(model.architecture.top()), cost.rows, strict=True):
+        assert sum(p.numel() for p in model.get_submodule(path).parameters()) == row.params, path
+
+
+@pytest.mark.parametrize(("file", "name"), NAMES)
+def test_cost_is_that_of_the_module(file: str, name: str) -> None:
+    _counts_are_those_of(_small(file, name, device="meta", backend="reference").eval())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "name"), NAMES)
+def test_cost_is_that_of_the_module_as_published(file: str, name: str) -> None:
+    model = archdsl.build(ABLATIONS / f"{file}.arch", name, device="meta", backend="reference")
+    _counts_are_those_of(model.eval())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "name"), NAMES)
+def test_compiles_as_one_graph(file: str, name: str) -> None:
+    torch._dynamo.reset()
+    model = _small(file, name).train()
+    torch.compile(model, fullgraph=True, backend="aot_eager")(_images(model, 2)).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())

@@ -44,13 +44,14 @@ def _compared(spec: Path) -> Iterator[tuple[str, Comparison]]:
 
 
 def _unexplained(spec: Path) -> list[str]:
-    """Counts that differ without a word, and words about counts that agree."""
+    """Counts that differ without a word, and words about counts although both are printed and agree."""
     out = []
     for arch, compared in _compared(spec):
         note = compared.figures.note
         if compared.disagreements and not note:
             out += [f"{arch}: {said}" for said in compared.disagreements]
-        elif _OF_A_COUNT.search(note) and not compared.disagreements and not _NOT_KNOWN.search(note):
+        silent = compared.params is None or compared.macs is None or _NOT_KNOWN.search(note)
+        if _OF_A_COUNT.search(note) and not compared.disagreements and not silent:
             out.append(f"{arch}: {note}")
     return out
 
