@@ -278,23 +278,28 @@ def test_the_block_design_is_what_stands_around(tmp_path: Path) -> None:
     torch.testing.assert_close(attended(images), scanned(images), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_forget_gate_alone_learns_as_exactly(dtype: torch.dtype) -> None:
-    """The kernel's step multiplies the input too; here it must not, in outputs and in gradients."""
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 0.01)])
+def test_a_forget_gate_alone_learns_as_exactly(dtype: torch.dtype, tolerance: float) -> None:
+    """The kernel's step multiplies the input too; here it must not, and steps are as small as 0.001.
+
+    In bfloat16 the bias of q and k is a sum over tokens that nearly cancels.
+    """
     torch.manual_seed(0)
-    exact = attention(Feature(16, (40,)), heads=2, key_dim=4, forget_gate=True).double()
-    rounded = attention(Feature(16, (40,)), heads=2, key_dim=4, forget_gate=True).to(dtype)
+    x = Feature(64, (100,))
+    exact = attention(x, heads=2, key_dim=8, forget_gate=True).double()
+    rounded = attention(x, heads=2, key_dim=8, forget_gate=True).to(dtype)
     rounded.load_state_dict(exact.state_dict())
     exact.load_state_dict(rounded.state_dict())
-    x = torch.randn(3, 40, 16).to(dtype)
-    y, expected = (run(m, Stream(t, (40,))).x for m, t in ((rounded, x), (exact, x.double())))
-    assert y.dtype == dtype
-    tolerance = 1e-4 if dtype == torch.float32 else 0.06
-    assert (y - expected).abs().max() <= tolerance * expected.abs().max()
-    dy = torch.randn_like(expected)
-    y.backward(dy.to(dtype))
-    expected.backward(dy)
+    t, dy = torch.randn(2, 3, 100, 64).to(dtype).unbind()
+    y, expected = run(rounded, Stream(t, (100,))).x, run(exact, Stream(t.double(), (100,))).x
+    y.backward(dy)
+    expected.backward(dy.double())
+    pairs = {"y": (y, expected)}
     for (name, found), wanted in zip(rounded.named_parameters(), exact.parameters(), strict=True):
         assert found.grad is not None, name
         assert wanted.grad is not None, name
-        assert (found.grad - wanted.grad).abs().max() <= tolerance * wanted.grad.abs().max(), name
+        pairs[name] = found.grad, wanted.grad
+    for name, (ours, true) in pairs.items():
+        assert ours.dtype == dtype
+        limit = 4 * tolerance if name == "qk.bias" else tolerance
+        assert (ours - true).norm() <= limit * true.norm(), name
