@@ -77,11 +77,13 @@ def _architecture(config: Mapping[str, Any]) -> Architecture:
     if "embed_dim" not in config:
         return archdsl.load("vim_tiny", image=image_size(config), classes=config["num_classes"])
     double = config.get("use_double_cls_token", False)
-    state, conv, expand = scan_sizes(config)
+    overrides = {}
     order = "both" if config["bimamba_type"] == "v2" else "forward"
-    overrides = {
-        "trunk.blocks": f"depth x scan(order = {order}, state = {state}, conv = {conv}, expand = {expand})"
-    }
+    sizes = scan_sizes(config)
+    if order == "forward" or sizes != (16, 4, 2):
+        state, conv, expand = sizes
+        scan = f"scan(order = {order}, state = {state}, conv = {conv}, expand = {expand})"
+        overrides["trunk.blocks"] = f"depth x {scan}"
     if not config["rms_norm"]:
         overrides["norm"] = "layer_norm"
     if "init_layer_scale" in config:
