@@ -76,6 +76,7 @@ fmt: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m archdsl.diagnostics.reference > docs/codes.md
 	@$(BIN)/python -m archdsl.ops._reference > docs/operators.md
+	@$(BIN)/python -m archdsl.graph.views.families > docs/families.md
 	@$(BIN)/archdsl show hybrid --svg docs/images/hybrid.svg
 
 bench: $(READY)
