@@ -166,7 +166,18 @@ def test_gates_of_linear_attention_start_as_those_of_scans(recipe: str, tmp_path
     assert up.std() == pytest.approx(0.02 if recipe == "mambavision" else 8**-0.5 / math.sqrt(3), rel=0.1)
 
 
-@pytest.mark.parametrize("recipe", ["vim", "mambavision", "vmamba", "trunc_normal(0.01)"])
+def test_mila_leaves_convolutions_alone() -> None:
+    """Linears as published; convolutions uniform up to 1 / sqrt(fan in), biases too."""
+    torch.manual_seed(0)
+    weights = archdsl.build("mila", dim=64, depths=[1, 1, 1, 1], image=64).state_dict()
+    assert _all(weights, "linear_attention.qk.weight").std() == pytest.approx(0.02, rel=0.05)
+    assert (_all(weights, "mlp.fc1.bias") == 0).all()
+    assert weights["stages.s2.downsample.conv2d.conv.weight"].abs().max() == pytest.approx(1 / 8, rel=0.01)
+    assert _all(weights, "lepe.weight").abs().max() == pytest.approx(1 / 3, rel=0.01)
+    assert _all(weights, "cpe.conv.bias").std() == pytest.approx(1 / 3 / 3**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("recipe", ["vim", "mambavision", "vmamba", "mila", "trunc_normal(0.01)"])
 def test_every_recipe_serves_every_composition_and_follows_the_seed(recipe: str) -> None:
     draws = []
     for _ in range(2):

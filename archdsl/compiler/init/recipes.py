@@ -98,11 +98,17 @@ def vmamba() -> Recipe:
     return write
 
 
+def mila() -> Recipe:
+    """MILA (arXiv 2405.16605): linears trunc_normal(0.02), biases 0; convolutions as PyTorch has them."""
+    return vmamba()
+
+
 RECIPES: dict[str, Callable[..., Recipe]] = {
     "trunc_normal": trunc_normal,
     "vim": vim,
     "mambavision": mambavision,
     "vmamba": vmamba,
+    "mila": mila,
 }
 """By the names of `archdsl.graph.recipes.INIT_RECIPES`."""
 
