@@ -149,6 +149,12 @@ class LinearAttention(Op):
         steps = (4 if self.forget_gate else 2) * state + self.input_gate + self.shortcut
         return Macs(linear=linear, conv=conv, scan=t * c * steps + normaliser)
 
+    def scan9(self, x: Feature, y: Feature) -> int:
+        """With a forget gate 9 * tokens * C * key_dim + tokens * C; sums that forget nothing as in `macs`."""
+        if not self.forget_gate:
+            return self.macs(x, y).scan
+        return x.tokens * x.dim * (9 * self._key_dim(x) + 1)
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, heads and options."""
         return {
