@@ -17,6 +17,7 @@ from torch import Tensor
 
 import archdsl
 from archdsl.compiler import Model
+from archdsl.diagnostics import DiagnosticError
 from archdsl.nn.stream import Stream
 from archdsl.weights import load_weights, to_layout
 
@@ -117,3 +118,70 @@ def _assert_written_back(model: Model, weights: dict[str, Tensor]) -> None:
     back = to_layout(model, "mila")
     assert {k for k in weights if not k.endswith("rope.rotations")} == back.keys()
     assert all(torch.equal(tensor, weights[k]) for k, tensor in back.items())
+
+
+def test_maps_for_dense_prediction(tmp_path: Path) -> None:
+    """Every stage's map through a norm of its own, before merging, at a size that is no square."""
+    fixture, weights, stored = _fixture(DENSE)
+    model = _model(fixture["config"], (64, 64), tmp_path, head=None, feature_norm="layer_norm").eval()
+    assert sum(p.numel() for p in model.parameters()) == fixture["params"]
+    assert load_weights(model, weights).complete
+    with torch.no_grad():
+        maps = model.forward_intermediates(stored["input"], intermediates_only=True)
+    for i, found in enumerate(maps):
+        expected = stored[f"output.{i}"]
+        assert found.shape == expected.shape
+        assert (found - expected).abs().max() <= OUTPUT
+    _assert_written_back(model, weights)
+
+
+def test_a_classifier_becomes_a_backbone(tmp_path: Path) -> None:
+    """As detectors begin: the maps' norms are new, the classifier's norm and head are left."""
+    fixture, weights, _ = _fixture(CLASSIFIERS[0])
+    model = _model(fixture["config"], (64, 96), tmp_path, head=None, feature_norm="layer_norm")
+    with pytest.raises(DiagnosticError, match="E503"):
+        load_weights(model, weights)
+    report = load_weights(model, weights, strict=False)
+    assert {name.split(".")[2] for name in report.missing} == {"feature_norm"}
+    assert set(report.unexpected) == {"norm.weight", "norm.bias", "head.weight", "head.bias"}
+
+
+def test_positions_of_another_size(tmp_path: Path) -> None:
+    """The learned table, of a spec of its own and of the shipped one, is resized."""
+    fixture, weights, _ = _fixture(CLASSIFIERS[2])
+    larger = _model(fixture["config"], (128, 112), tmp_path)
+    report = load_weights(larger, weights)
+    assert report.resized == (("stem.position.weight", (28, 28), (32, 28)),)
+    as_built = _model(fixture["config"], (112, 112), tmp_path)
+    load_weights(as_built, weights)
+    images = torch.randn(1, 3, 128, 112, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(larger.eval()(images), as_built.eval()(images), rtol=1e-5, atol=1e-6)
+    shipped = archdsl.build("mila", dim=16, depths=[1] * 4, overrides={"ape": "position(learned)"}, image=64)
+    back = to_layout(shipped, "mila")
+    assert back["absolute_pos_embed"].shape == (1, 256, 16)
+    assert load_weights(shipped, back).layout == "mila"
+
+
+@pytest.mark.parametrize(
+    "key", ["layers.1.blocks.0.act_proj.weight", "layers.0.downsample.conv.1.conv.weight"]
+)
+def test_what_is_missing_is_told(key: str, tmp_path: Path) -> None:
+    fixture, weights, _ = _fixture(CLASSIFIERS[0])
+    model = _model(fixture["config"], (64, 64), tmp_path)
+    del weights[key]
+    with pytest.raises(DiagnosticError, match="E503") as caught:
+        load_weights(model, weights, strict=False)
+    assert "not in the checkpoint: stages.s2." in str(caught.value)
+
+
+def test_halves_of_another_size_do_not_fit(tmp_path: Path) -> None:
+    """The two projections that make our one."""
+    fixture, weights, _ = _fixture(CLASSIFIERS[0])
+    model = _model(fixture["config"], (64, 64), tmp_path)
+    weights["layers.1.blocks.0.in_proj.weight"] = torch.randn(48, 32)
+    with pytest.raises(DiagnosticError, match="E503"):
+        load_weights(model, weights, strict=False)
+    weights["layers.1.blocks.0.in_proj.weight"] = torch.randn(32)
+    with pytest.raises(DiagnosticError, match="E503"):
+        load_weights(model, weights, strict=False)
