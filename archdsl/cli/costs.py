@@ -232,8 +232,8 @@ def _published(rows: Sequence[Listed], notes: Mapping[str, int]) -> list[_Column
     others = any(row.published is not None and _counts_otherwise(row.published) for row in rows)
     likewise = cells(lambda p: "" if p.macs is None else short(p.macs.ours)) if others else []
     return [
-        _Column("published\nas", cells(lambda p: p.figures.row), 7, left=True),
-        _Column("\nin", tables if len(set(tables)) > 1 else [], 6, left=True),
+        _Column("published\nas", cells(lambda p: p.figures.row), 6, left=True),
+        _Column("\nin", tables if len(set(tables)) > 1 else [], 7, left=True),
         _Column("published\nparams", cells(lambda p: _printed(p.figures.params, p.params)), 1),
         _Column("published\nMACs", cells(lambda p: _printed(p.figures.macs, p.macs)), 1),
         _Column("counted\nlikewise", likewise, 4),
