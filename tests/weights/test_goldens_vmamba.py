@@ -1,0 +1,163 @@
+"""VMamba reproduces the numbers of the official code, at every feature that a fixture stores.
+
+A fixture is a pair of files in tests/data/goldens/vmamba: a configuration, and weights `state_dict.*` with
+`input`, `output` and features `feat.*`: maps, channels first where the norm is `ln2d`, last where it is `ln`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import archdsl
+from archdsl.compiler import Model
+from archdsl.diagnostics import DiagnosticError
+from archdsl.weights import load_weights, to_layout
+
+FOLDER = Path(__file__).parents[1] / "data" / "goldens" / "vmamba"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+OUTPUT, FEATURE = 1e-4, 2e-5
+"""Largest error: of an output, and of a feature for the largest value in it."""
+
+THREE_STAGES = """
+use "vmamba.arch"
+
+arch three(dims = [12, 24, 48], mlp_ratio = 2, state = 4, expand = 2, mixing = ss2d_z) {
+  stem = patch_embed(4, dims[0]) -> layer_norm
+  downsample = down_v1
+  stage s1 { dim = dims[0];  blocks = metaformer }
+  stage s2 { dim = dims[1];  blocks = metaformer }
+  stage s3 { dim = dims[2];  blocks = metaformer }
+  head = layer_norm -> pool(mean) -> linear(classes)
+}
+"""
+
+
+def _fixture(name: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+    """The configuration, the official weights, and what was stored beside them."""
+    tensors = load_file(FOLDER / f"{name}.safetensors")
+    weights = {k.removeprefix("state_dict."): v for k, v in tensors.items() if k.startswith("state_dict.")}
+    stored = {k: v for k, v in tensors.items() if not k.startswith("state_dict.")}
+    description: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return description, weights, stored
+
+
+def _model(config: dict[str, Any], image: tuple[int, ...], folder: Path) -> Model:
+    """The shipped arch with a fixture's configuration; one of three stages is a spec of its own."""
+    options: dict[str, Any] = {
+        "mlp_ratio": config["mlp_ratio"],
+        "state": config["ssm_d_state"],
+        "expand": config["ssm_ratio"],
+        "classes": config["num_classes"],
+        "image": image,
+    }
+    dims = config["dims"]
+    if len(dims) == 4:
+        widths = {f"s{i}.dim": width for i, width in enumerate(dims, 1)}
+        return archdsl.build("vmamba", dim=dims[0], depths=config["depths"], overrides=widths, **options)
+    spec = folder / "three.arch"
+    spec.write_text(THREE_STAGES, encoding="utf-8")
+    return archdsl.build(spec, dims=dims, **options)
+
+
+def _features(model: Model, images: Tensor, channels_first: bool) -> dict[str, Tensor]:
+    """The features of the official model, taken at ours."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, path: str, of_input: bool = False) -> None:
+        def hook(module: torch.nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            image = (inputs[0] if of_input else output).to_map()
+            found[f"feat.{name}"] = image if channels_first else image.permute(0, 2, 3, 1)
+
+        model.get_submodule(path).register_forward_hook(hook)
+
+    keep("patch_embed", "stem")
+    keep("stage0.block0.ss2d_in", "stages.s1.blocks.0.residual.mixing", of_input=True)
+    keep("stage0.block0.ss2d_out", "stages.s1.blocks.0.residual.mixing")
+    for i in range(len(model.stages)):
+        keep(f"stage{i}", f"stages.s{i + 1}")
+        if i:
+            keep(f"down{i - 1}", f"stages.s{i + 1}.downsample")
+    with torch.no_grad():
+        found["output"] = model.eval()(images)
+    return found
+
+
+def test_no_fixture_is_missing() -> None:
+    assert NAMES == [
+        "vmamba_a_v05noz_s2_64",
+        "vmamba_b_v05noz_s1_nonsquare_56x72",
+        "vmamba_c_v05z_n4_ln_48x80",
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_stored_feature(name: str, tmp_path: Path) -> None:
+    fixture, weights, stored = _fixture(name)
+    images = stored.pop("input")
+    model = _model(fixture["config"], images.shape[2:], tmp_path)
+    assert sum(p.numel() for p in model.parameters()) == fixture["params"]
+    report = load_weights(model, weights)
+    assert report.complete
+    assert report.layout == "vmamba"
+    features = _features(model, images, fixture["config"]["norm_layer"] == "ln2d")
+    assert features.keys() == stored.keys()
+    for key, expected in stored.items():
+        assert features[key].shape == expected.shape, key
+        error = (features[key] - expected).abs().max()
+        assert error <= (OUTPUT if key == "output" else FEATURE * expected.abs().max()), f"{key}: {error}"
+    back = to_layout(model, "vmamba")
+    assert back.keys() == weights.keys()
+    assert all(torch.equal(tensor, weights[key]) for key, tensor in back.items())
+
+
+def test_feature_maps_are_those_of_the_stages() -> None:
+    name = "vmamba_b_v05noz_s1_nonsquare_56x72"
+    fixture, weights, stored = _fixture(name)
+    model = _model(fixture["config"], (224, 224), Path())
+    load_weights(model, weights)
+    with torch.no_grad():
+        maps = model.eval().forward_intermediates(stored["input"], intermediates_only=True)
+    assert len(maps) == 4
+    for i, found in enumerate(maps):
+        torch.testing.assert_close(found, stored[f"feat.stage{i}"], rtol=2e-5, atol=2e-5)
+
+
+SMALL: dict[str, Any] = {"dim": 8, "depths": (1, 1, 2, 1), "classes": 5, "image": 32}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": "layers.0.blocks.0.op.x_proj_weight", "rows": 3},
+        {"key": "layers.1.blocks.0.op.A_logs", "rows": 62},
+        {"key": "layers.2.blocks.1.op.dt_projs_bias", "rows": None},
+        {"key": "layers.0.downsample.1.weight", "rows": None},
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused(change: dict[str, Any]) -> None:
+    model = archdsl.build("vmamba", **SMALL)
+    weights = to_layout(model, "vmamba")
+    tensor = weights.pop(change["key"])
+    if change["rows"]:
+        weights[change["key"]] = tensor[: change["rows"]]
+    with pytest.raises(DiagnosticError, match="E503"):
+        load_weights(model, weights)
+
+
+def test_a_checkpoint_with_a_gate_does_not_fit_a_model_without() -> None:
+    gated = archdsl.build("vmamba", overrides={"mixing": "ss2d_z", "state": 1, "expand": 1}, **SMALL)
+    with pytest.raises(DiagnosticError, match="E503"):
+        load_weights(archdsl.build("vmamba", **SMALL), to_layout(gated, "vmamba"))
+
+
+def test_another_task_keeps_the_trunk() -> None:
+    source, target = archdsl.build("vmamba", **SMALL), archdsl.build("vmamba", **(SMALL | {"classes": 3}))
+    report = load_weights(target, to_layout(source, "vmamba"), strict=False)
+    assert {m.name for m in report.mismatched} == {"head.linear.weight", "head.linear.bias"}
