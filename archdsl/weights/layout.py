@@ -133,6 +133,8 @@ class Layout:
         absent: patterns of keys of which none is found in a checkpoint of this layout.
         replaceable: patterns of ours that a new task replaces; they may be missing or of another shape.
         ignored: patterns of theirs that hold nothing a model needs.
+        extras_first: their position embeddings begin with the rows of the class tokens and then the
+            registers', wherever ours have them in the sequence.
     """
 
     name: str
@@ -142,6 +144,7 @@ class Layout:
     absent: tuple[str, ...] = ()
     replaceable: tuple[str, ...] = ("head.*", "head.*.*")
     ignored: tuple[str, ...] = ()
+    extras_first: bool = False
 
     def recognises(self, keys: Iterable[str]) -> bool:
         """Whether a checkpoint with these keys is of this layout."""

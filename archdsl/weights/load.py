@@ -14,7 +14,7 @@ from archdsl.compiler.model import Model
 from archdsl.diagnostics import Diagnostic, DiagnosticError
 from archdsl.weights.layout import Entry, Layout, Place, matches, numbered
 from archdsl.weights.layouts import OWN, recognise
-from archdsl.weights.positions import Places, resize_positions, square_grid
+from archdsl.weights.positions import Places, in_sequence, resize_positions, square_grid
 from archdsl.weights.read import Checkpoint, read_checkpoint
 from archdsl.weights.report import Mismatch, WeightsReport, problems
 
@@ -110,6 +110,8 @@ class _Plan:
             return
         try:
             ours = place.read(theirs)
+            if self.layout is not None and self.layout.extras_first and name in self.places:
+                ours = in_sequence(ours, self.places[name].extras)
         except (ValueError, IndexError, RuntimeError):
             self.mismatched.append(mismatch)
             return

@@ -15,6 +15,7 @@ from archdsl.weights.files import written
 from archdsl.weights.layout import Piece, numbered
 from archdsl.weights.layouts import layout_named
 from archdsl.weights.load import DIGEST, GRIDS, KEYS, position_places
+from archdsl.weights.positions import extras_first
 
 
 def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
@@ -31,6 +32,7 @@ def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
     if table is None:
         return dict(tensors)
     stages = tuple(model.stages)
+    places = position_places(model) if table.extras_first else {}
     out: dict[str, Tensor] = {}
     pieces: dict[str, dict[int, Tensor]] = {}
     cuts: dict[str, Piece] = {}
@@ -40,8 +42,9 @@ def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
         if place is None:
             homeless.append(name)
             continue
+        ours = extras_first(tensor, places[name].extras) if name in places else tensor
         try:
-            theirs = list(zip(place.keys, place.entry.conversion.to_theirs(tensor), strict=True))
+            theirs = list(zip(place.keys, place.entry.conversion.to_theirs(ours), strict=True))
         except ValueError:
             homeless.append(name)
             continue

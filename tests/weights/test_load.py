@@ -19,9 +19,12 @@ from torch import Tensor
 
 import archdsl
 from archdsl.diagnostics import DiagnosticError
+from archdsl.features import Extra
+from archdsl.nn.stream import Stream
 from archdsl.weights import save_weights, to_layout
 from archdsl.weights.layout import Entry, Layout, Piece, joined
 from archdsl.weights.layouts import LAYOUTS
+from archdsl.weights.positions import extras_first, in_sequence
 
 SMALL: dict[str, Any] = {"dim": 32, "depth": 2, "registers": 4, "image": 64, "classes": 5}
 
@@ -379,3 +382,27 @@ def test_a_model_with_a_part_replaced_is_saved_and_loaded(tmp_path: Path) -> Non
     archdsl.save_weights(model, tmp_path / "w.safetensors")
     assert archdsl.load_weights(other, tmp_path / "w.safetensors").complete
     assert _equal(model, other)
+
+
+@pytest.mark.parametrize("grid", [(2, 3), (1, 1), (4, 4)])
+@pytest.mark.parametrize(
+    "extras",
+    [
+        (),
+        (Extra("class_token", 1, "end"),),
+        (Extra("class_token", 2, "both"),),
+        (Extra("registers", 3, "even"), Extra("class_token", 1, "middle")),
+        (Extra("class_token", 1, "start"), Extra("registers", 2, "start")),
+    ],
+)
+def test_positions_that_begin_with_those_of_extra_tokens(
+    extras: tuple[Extra, ...], grid: tuple[int, int]
+) -> None:
+    tokens = Stream(torch.empty(0), grid, extras).tokens
+    table = torch.randn(1, tokens, 2)
+    ours = in_sequence(table, extras)
+    assert torch.equal(extras_first(ours, extras), table)
+    patches, others = Stream(ours, grid, extras).take_apart()
+    kinds = {extra.kind: rows for extra, rows in zip(extras, others, strict=True)}
+    theirs = [kinds[kind] for kind in ("class_token", "registers") if kind in kinds]
+    assert torch.equal(torch.cat([*theirs, patches], 1), table)
