@@ -43,5 +43,10 @@ class Span:
         """From the start of this span to the end of `other`."""
         return Span(self.source, self.line, self.column, other.end_line, other.end_column)
 
+    def covers(self, other: Span) -> bool:
+        """Whether `other` starts inside this span."""
+        start, end = (self.line, self.column), (self.end_line, self.end_column)
+        return self.source is other.source and start <= (other.line, other.column) < end
+
     def __str__(self) -> str:
         return f"{self.source.name}:{self.line}:{self.column}"

@@ -42,4 +42,9 @@ def _check(unit: Unit, report: Report) -> None:
             if isinstance(arch, t.ArchDef) and any(p.default is None for p in arch.parameters):
                 continue
             elaborate(plan, report, builder, taken)
-    report.add(*taken.mistakes())
+    report.add(*(d for d in taken.mistakes() if _own(d, unit)))
+
+
+def _own(d: Diagnostic, unit: Unit) -> bool:
+    """Whether it is this file's: a variant may leave settings of another file without use."""
+    return d.code != "E206" or d.span is None or d.span.source is unit.source

@@ -53,7 +53,7 @@ def need_no_extra(x: Feature, kind: str) -> None:
                 "E305",
                 f"`{kind}` stands there twice",
                 label=f"receives {x}",
-                help=f"keep one `{kind}` and give it all tokens",
+                help=f"keep one `{kind}` and give it all tokens; `take({kind})` chooses them",
             )
 
 

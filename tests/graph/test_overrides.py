@@ -161,6 +161,22 @@ def test_a_setting_left_alone_by_other_blocks_is_no_mistake(path: Path) -> None:
     assert archdsl.load(path, overrides={"s2.blocks": "4 x gated_conv"})
 
 
+def test_a_variant_may_leave_settings_of_a_used_file_without_use(write: Write) -> None:
+    path = write('use "mila.arch"\narch scans = mila_t(s4.blocks = 2 x scan)\n')
+    assert archdsl.check(path) == []
+    assert archdsl.load(path).stages[3].settings
+
+
+def test_an_own_setting_that_nobody_takes_is_not_suggested(write: Write) -> None:
+    path = write(
+        "arch base(heads = [2]) {\n  stem = patch_embed(16, 8)\n"
+        "  stage s1 { heads = heads[0];  blocks = scan }\n  head = none\n}\n"
+    )
+    (told,) = archdsl.check(path)
+    assert told.code == "E206"
+    assert "did you mean `heads`" not in told.help
+
+
 def test_no_head(path: Path) -> None:
     assert archdsl.load(path, overrides={"head": None}).head is None
     assert archdsl.load(path, classes=0).head is None

@@ -252,7 +252,9 @@ class _Elaboration:
     def _ends_at_classes(self, y: Feature, span: Span) -> None:
         if y.grid == () and not y.extras and y.dim == self.classes:
             return
-        if y.grid != () or y.extras:
+        if len(y.grid) == 1 and not y.extras:
+            step = "make one vector of the tokens first: `concat`, `pool(mean)`"
+        elif y.grid != () or y.extras:
             step = "pool or take one token first: `pool(mean)`, `take(class_token)`"
         else:
             step = "end with `linear(classes)`"

@@ -67,8 +67,14 @@ def in_sight(scope: Scope) -> Iterator[str]:
 
 
 def unknown(scope: Scope, name: str, span: Span, *, callee: bool = False) -> SpecError:
-    """E201 with the best next step."""
-    if (later := scope.below(name)) is not None and later.name_span is not None:
+    """E201 with the best next step; E208 inside the value of that very name."""
+    later = scope.below(name)
+    if later is not None and later.expr is not None and later.expr.span.covers(span):
+        return mistake(
+            "E208", f"`{name}` is defined by itself", span, "stands in its own value",
+            help="write the whole value: what it replaces has no name here",
+        )  # fmt: skip
+    if later is not None and later.name_span is not None:
         return mistake(
             "E201", f"`{name}` is not known yet", span, f"set at line {later.name_span.line}, below its use",
             help=f"move `{name}` up: a line sees the lines above it",

@@ -97,7 +97,8 @@ def untaken(cell: Cell, owner: str, stage: bool, near: Iterable[str], parameters
     """
     slots = STAGE_SLOTS if stage else ARCH_SLOTS
     wanted = sorted(set(near))
-    step = did_you_mean(cell.name, (*slots, *wanted, *parameters), _would_take(wanted))
+    others = [name for name in (*slots, *wanted, *parameters) if name != cell.name]
+    step = did_you_mean(cell.name, others, _would_take(wanted))
     if not cell.override:
         return mistake(
             "E206", f"nobody takes the setting `{cell.name}`", cell.name_span,
