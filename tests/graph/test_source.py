@@ -129,3 +129,30 @@ def test_keeps_combinators_with_nothing_inside(tmp_path: Path) -> None:
     architecture = archdsl.load(spec)
     spec.write_text(architecture.to_source(), encoding="utf-8")
     assert archdsl.load(spec).digest() == architecture.digest()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "inner\n  residual layer_norm",
+        "residual layer_norm\n  inner",
+        "layer_norm -> inner -> relu",
+        "inner -> layer_norm",
+        "position(learned)\n  inner\n  inner",
+        "residual residual(layer_norm) -> relu",
+        "residual(layer_norm) -> relu",
+    ],
+)
+def test_keeps_blocks_inside_blocks(lines: str, tmp_path: Path) -> None:
+    spec = tmp_path / "nested.arch"
+    spec.write_text(
+        "block inner { residual layer_norm -> mlp\n  residual layer_norm }\n"
+        f"block outer {{\n  {lines}\n}}\n"
+        "arch nested(dim = 8) {\n  stem = patch_embed(16, dim)\n  stage s { blocks = 2 x outer }\n"
+        "  head = none\n}\n"
+    )
+    architecture = archdsl.load(spec)
+    canonical = tmp_path / "canonical.arch"
+    canonical.write_text(architecture.to_source())
+    assert archdsl.load(canonical).digest() == architecture.digest()
+    assert archdsl.load(canonical).to_source() == architecture.to_source()

@@ -93,11 +93,26 @@ def _rates(stage: Stage) -> set[float]:
 
 
 def _block_lines(node: Node) -> Iterator[str]:
-    for part in node.parts if node.op.name == "chain" else (node,):
-        if part.op.name == "residual":
-            yield from _fitted("residual ", " -> ", [t for p in part.parts for t in _items(p)])
-        else:
-            yield from _fitted("", " -> ", _items(part))
+    """Lines of a block's body; a block called in it gives its own, since `residual` begins a line."""
+    if node.op.name == "chain" and not node.share:
+        for part in node.parts:
+            if any(inside.op.name == "residual" for inside in _elements(part)):
+                yield from _block_lines(part)
+            else:
+                yield from _fitted("", " -> ", _items(part))
+    elif node.op.name == "residual":
+        yield from _fitted("residual ", " -> ", [t for p in node.parts for t in _items(p)])
+    else:
+        yield from _fitted("", " -> ", _items(node))
+
+
+def _elements(node: Node) -> Iterator[Node]:
+    """The elements of a pipeline that a node is, chains inside it undone."""
+    if node.op.name == "chain" and not node.share:
+        for part in node.parts:
+            yield from _elements(part)
+    else:
+        yield node
 
 
 def _fitted(start: str, joint: str, items: list[str]) -> list[str]:
@@ -110,9 +125,7 @@ def _fitted(start: str, joint: str, items: list[str]) -> list[str]:
 
 def _items(node: Node) -> list[str]:
     """The elements of a pipeline that a node is."""
-    if node.op.name == "chain" and not node.share:
-        return [t for part in node.parts for t in _items(part)]
-    return [_call(node)]
+    return [_call(element) for element in _elements(node)]
 
 
 def _pipeline(nodes: Iterable[Node]) -> str:
