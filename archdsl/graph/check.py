@@ -11,11 +11,13 @@ from archdsl.graph.elaboration.files import Unit, load_file
 from archdsl.graph.elaboration.report import Report
 from archdsl.graph.elaboration.static import check_arch_lets, check_definitions
 from archdsl.graph.elaboration.variants import plan_of
+from archdsl.graph.published import read_published
 from archdsl.lang import tree as t
 
 
 def check(source: str | Path) -> list[Diagnostic]:
-    """All mistakes of an `.arch` file: of its text, its names, and of every architecture and variant in it.
+    """All mistakes of an `.arch` file: of its text, its names, of every architecture and variant in it, and of
+    the published figures beside it.
 
     Never raises for a user's mistake; one mistake gives one diagnostic.
 
@@ -24,7 +26,9 @@ def check(source: str | Path) -> list[Diagnostic]:
     """
     report = Report()
     with report.guard():
-        _check(load_file(source), report)
+        unit = load_file(source)
+        _check(unit, report)
+        read_published(Path(source), tuple(unit.arches))
     return list(report.sorted())
 
 

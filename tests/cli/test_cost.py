@@ -159,6 +159,18 @@ def test_mistakes_in_the_figures_have_their_place(archdsl: Any, pair: Path) -> N
     assert done.out == ""
     assert done.err.startswith("error[E511]: `params` has a value that it can't have")
     assert f"--> {figures}:14:10" in done.err
+    checked = archdsl("check", pair)
+    assert (checked.status, checked.out) == (2, "1 file checked: 1 error\n")
+    assert checked.err == done.err
+
+
+def test_a_printed_count_that_cannot_be_right_is_told(archdsl: Any) -> None:
+    lines = _lines(archdsl("cost", "mambavision_pattern_last_quarter").out)
+    at = next(i for i, line in enumerate(lines) if line.startswith("published in MambaVision"))
+    assert "31.8M ≠ parameters" in lines[at]
+    assert "31.8 M can't be right" in lines[at + 1]
+    assert "30.6 M" in " ".join(lines[at + 1 :])
+    assert lines[0].startswith("mambavision_pattern_last_quarter  30,619,208 parameters")
 
 
 def test_the_shipped_ablations_are_printed_without_torch() -> None:
