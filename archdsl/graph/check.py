@@ -16,10 +16,10 @@ from archdsl.lang import tree as t
 
 
 def check(source: str | Path) -> list[Diagnostic]:
-    """All mistakes of an `.arch` file: of its text, its names, of every architecture and variant in it, and of
-    the published figures beside it.
+    """All mistakes of an `.arch` file: of its text, its names, of every architecture and variant in it.
 
-    Never raises for a user's mistake; one mistake gives one diagnostic.
+    The published figures beside it are read, too. Never raises for a user's mistake; one mistake
+    gives one diagnostic.
 
     Args:
         source: the path of the file.
