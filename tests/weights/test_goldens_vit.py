@@ -10,6 +10,7 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import archdsl
 from archdsl.diagnostics import DiagnosticError
@@ -73,11 +74,16 @@ def test_the_shipped_sizes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_every_registered_model_has_our_keys_and_shapes(name: str) -> None:
+def test_every_registered_model_has_our_keys_and_shapes_and_cost(name: str) -> None:
     with torch.device("meta"):
-        theirs = timm.create_model(f"{TIMM[name]}_patch16_224")
+        theirs = timm.create_model(f"{TIMM[name]}_patch16_224").eval()
     ours = to_layout(archdsl.build(name, device="meta"), "vit_timm")
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.state_dict().items()}
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        theirs(torch.empty(1, 3, 224, 224, device="meta"))
+    cost = archdsl.load(name).cost()
+    assert cost.params == sum(p.numel() for p in theirs.parameters())
+    assert 2 * cost.macs.total == counted.get_total_flops()
 
 
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
