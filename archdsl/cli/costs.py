@@ -28,6 +28,7 @@ MIN_NAME = 24
 _SAID = {
     "scan": "scans",
     "scan9": "scans as 9 x tokens x channels x state + tokens x channels",
+    "norms": "norms as 5 for each number of a layer norm and 2 of a batch norm",
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
 from archdsl.graph.architecture import Architecture
-from archdsl.graph.cost import Cost, scan9
+from archdsl.graph.cost import Cost, norms, scan9
 from archdsl.graph.published import NOT_FOUND, Figures
 
 _UNITS: Mapping[str, int] = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -80,6 +80,8 @@ def counted_as(figures: Figures, architecture: Architecture, cost: Cost) -> int:
     counts: dict[str, int] = asdict(cost.macs)
     if "scan9" in figures.macs_of:
         counts["scan9"] = scan9(architecture)
+    if "norms" in figures.macs_of:
+        counts["norms"] = norms(architecture)
     return sum(counts[name] for name in set(figures.macs_of))
 
 

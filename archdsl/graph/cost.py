@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from archdsl.graph.architecture import Architecture
@@ -122,12 +122,22 @@ def cost(architecture: Architecture, subtotals: Subtotals | None = None) -> Cost
 
 def scan9(architecture: Architecture) -> int:
     """Multiply-accumulates of the scans of one image as papers print them: the sum of `Op.scan9`."""
+    return _summed(architecture, lambda node: node.op.scan9(node.input, node.output))
+
+
+def norms(architecture: Architecture) -> int:
+    """Operations of the norms of one image as papers print them: the sum of `Op.norms`."""
+    return _summed(architecture, lambda node: node.op.norms(node.input, node.output))
+
+
+def _summed(architecture: Architecture, count: Callable[[Node], int]) -> int:
+    """The sum over all nodes of what is counted for one window."""
     known: dict[int, int] = {}
 
     def of(node: Node) -> int:
         found = known.get(id(node))
         if found is None:
-            own = node.op.scan9(node.input, node.output) * node.input.windows
+            own = count(node) * node.input.windows
             found = known[id(node)] = own + sum(of(part) for part in node.parts)
         return found
 

@@ -18,8 +18,8 @@ SUFFIX = ".published.toml"
 NOT_FOUND = "not found"
 """What stands in the place of a figure that was looked for and is in no source."""
 
-CountClass = Literal["linear", "conv", "attention", "scan", "scan9"]
-"""What a paper counts: classes of `Macs`, and `scan9`, scans as `archdsl.graph.cost.scan9` has them."""
+CountClass = Literal["linear", "conv", "attention", "scan", "scan9", "norms"]
+"""What a paper counts: classes of `Macs`, and what `archdsl.graph.cost` has as `scan9` and `norms`."""
 ALL_BUT_SCANS: tuple[CountClass, ...] = ("linear", "conv", "attention")
 
 _COUNT = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})? ?[KMGT]?|[0-9]{1,3}(?:,[0-9]{3})+)")
@@ -189,7 +189,7 @@ def _all_refused(
 _HELP = {
     "params": 'write it as it is printed: `params = "29M"`, or "not found"',
     "macs": 'write it as it is printed: `macs = "4.5G"`, or "not found"',
-    "macs_of": "name some of: linear, conv, attention, scan, scan9",
+    "macs_of": "name some of: linear, conv, attention, scan, scan9, norms",
     "top1": 'write per cent: `top1 = 82.3`, or "not found"',
 }
 

@@ -139,6 +139,13 @@ class Op(BaseModel):
         """
         return 0
 
+    def norms(self, x: Feature, y: Feature) -> int:
+        """What papers that measure with fvcore print for a norm, for one window or image; 0 for others.
+
+        5 for each number of a layer norm, 2 for each of a batch norm. `Macs` counts none.
+        """
+        return 0
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Keyword arguments of the module's constructor: plain Python values. Parts are given as `parts`."""
         return {}

@@ -34,6 +34,10 @@ class BatchNorm(Op):
         """2 C."""
         return 2 * x.dim
 
+    def norms(self, x: Feature, y: Feature) -> int:
+        """2 tokens * C."""
+        return 2 * x.tokens * x.dim
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width and eps."""
         return {"dim": x.dim, "eps": self.eps}

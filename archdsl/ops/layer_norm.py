@@ -35,6 +35,10 @@ class LayerNorm(Op):
         """2 C, none without `affine`."""
         return 2 * x.dim if self.affine else 0
 
+    def norms(self, x: Feature, y: Feature) -> int:
+        """5 tokens * C."""
+        return 5 * x.tokens * x.dim
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """As torch.nn.LayerNorm names them."""
         return {"normalized_shape": x.dim, "eps": self.eps, "elementwise_affine": self.affine}

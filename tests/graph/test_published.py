@@ -9,7 +9,7 @@ import pytest
 import archdsl
 from archdsl.diagnostics import DiagnosticError, Source
 from archdsl.graph.comparison import Compared, compare_with_published
-from archdsl.graph.cost import scan9
+from archdsl.graph.cost import norms, scan9
 from archdsl.graph.elaboration.files import load_file
 from archdsl.graph.listing import Papers, about
 from archdsl.graph.published import Figures, Published, read_published
@@ -167,6 +167,21 @@ def test_scans_as_papers_print_them() -> None:
     compared = compare_with_published(tiny, tiny.cost(), figures)
     assert compared.macs is not None
     assert compared.macs.ours == tiny.cost().macs.total + scan9(tiny)
+
+
+@pytest.mark.parametrize(
+    ("name", "measured"), [("mila_t", "4.149"), ("mila_s", "7.278"), ("mila_b", "16.157")]
+)
+def test_norms_as_fvcore_counts_them(name: str, measured: str) -> None:
+    architecture = archdsl.load(name)
+    cost = architecture.cost()
+    figures = Figures.model_validate(
+        {"macs": f"{measured}G", "macs_of": ["linear", "conv", "attention", "norms"]}
+    )
+    compared = compare_with_published(architecture, cost, figures)
+    assert compared.macs is not None
+    assert compared.macs.ours == cost.macs.total + norms(architecture)
+    assert compared.macs.agrees
 
 
 def test_scans_in_windows_are_counted_in_each() -> None:

@@ -23,7 +23,8 @@ What is shipped in `specs/`, counted, beside what is printed of it.
 
 ≠ marks a printed count that is not ours, rounded to as many digits; the note says why, as far as it is known.
 "Counted likewise" is our count of what the paper counts, where that is not all but scans; `scan9` stands for
-scans as 9 x tokens x channels x state + tokens x channels. What was looked for in vain is "not found".
+scans as 9 x tokens x channels x state + tokens x channels, `norms` for 5 for each number of a layer norm and
+2 for each of a batch norm, as fvcore counts them. What was looked for in vain is "not found".
 
 `archdsl cost --all specs/mamba_r.arch` prints such a table. It finds the printed figures in
 `specs/mamba_r.published.toml`; how to write such a file is in
