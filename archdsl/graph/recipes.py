@@ -38,6 +38,12 @@ INIT_RECIPES: dict[str, InitRecipe] = {
     "vmamba": InitRecipe(
         "VMamba: linears trunc_normal(0.02), dt as in Mamba for every route", "arXiv 2401.10166"
     ),
+    "vmamba_rand": InitRecipe(
+        "VMamba's ablation: as vmamba, but A and dt of the scans normal", "arXiv 2401.10166"
+    ),
+    "vmamba_zero": InitRecipe(
+        "VMamba's ablation: as vmamba, but A of the scans -1, dt uniform", "arXiv 2401.10166"
+    ),
     "mila": InitRecipe("MILA: linears trunc_normal(0.02), convolutions as in PyTorch", "arXiv 2405.16605"),
 }
 """By name."""

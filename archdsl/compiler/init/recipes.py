@@ -11,11 +11,11 @@ from collections.abc import Callable
 from math import sqrt
 from typing import TypeGuard
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import init
 
 from archdsl.compiler.init.roles import Role
-from archdsl.nn.selective_scan import StepSizes
+from archdsl.nn.selective_scan import SelectiveScan, StepSizes
 
 Recipe = Callable[[nn.Module, Role], None]
 """Writes the initial values of the parameters that a module holds itself."""
@@ -103,11 +103,37 @@ def mila() -> Recipe:
     return vmamba()
 
 
+def vmamba_rand() -> Recipe:
+    """VMamba's ablation "rand": log(-A) normal, weights and biases of dt normal with deviation 0.1."""
+    return _with_scans(lambda scan: init.normal_(scan.A_log), lambda dt: init.normal_(dt, std=0.1))
+
+
+def vmamba_zero() -> Recipe:
+    """VMamba's ablation "zero": log(-A) 0, weights and biases of dt uniform from 0 to 0.1."""
+    return _with_scans(lambda scan: init.zeros_(scan.A_log), lambda dt: init.uniform_(dt, 0, 0.1))
+
+
+def _with_scans(write_a: Callable[[SelectiveScan], object], write_dt: Callable[[Tensor], object]) -> Recipe:
+    """As `vmamba`, but for A and dt of the scans."""
+    others = vmamba()
+
+    def write(module: nn.Module, role: Role) -> None:
+        others(module, role)
+        if isinstance(module, SelectiveScan):
+            write_a(module)
+            write_dt(module.dt_proj.weight)
+            write_dt(module.dt_proj.bias)
+
+    return write
+
+
 RECIPES: dict[str, Callable[..., Recipe]] = {
     "trunc_normal": trunc_normal,
     "vim": vim,
     "mambavision": mambavision,
     "vmamba": vmamba,
+    "vmamba_rand": vmamba_rand,
+    "vmamba_zero": vmamba_zero,
     "mila": mila,
 }
 """By the names of `archdsl.graph.recipes.INIT_RECIPES`."""
