@@ -36,6 +36,8 @@ PLACES = {
     "s3.layer_scale": ["1e-5", "off"],
     "s4.blocks[-1]": ["gated_conv", "scan"],
     "downsample": ["conv2d(2, dim, stride = 2)", "halve"],
+    "feature_norm": ["layer_norm", "none"],
+    "s3.feature_norm": ["norm", "linear(8)"],
     "head": ["pool(mean) -> linear(classes)"],
 }
 CHOICES = [

@@ -128,6 +128,7 @@ STEMS = st.builds(
     ),
     st.sampled_from(EXTRAS),
 )
+FEATURE_NORMS = st.sampled_from(["none", "layer_norm", "rms_norm -> gelu", "batch_norm"])
 HEADS = st.sampled_from(
     [
         "layer_norm -> pool(mean) -> linear(classes)",
@@ -158,6 +159,7 @@ def specs(draw: st.DrawFn) -> str:
             )
         )
         lines.append(f"stage s{number} {{ dim = {number + 1} * dim; {within}blocks = {blocks} }}")
+    lines.append(f"feature_norm = {draw(FEATURE_NORMS)}")
     lines.append(f"head = {draw(HEADS)}")
     body = "\n  ".join(lines)
     return f"mixer down(dim) = conv2d(3, dim, stride = 2)\narch wild(dim = 12) {{\n  {body}\n}}\n"
@@ -189,6 +191,10 @@ def test_what_is_accepted_is_what_was_promised(tmp_path: Path, text: str) -> Non
     with FlopCounterMode(display=False) as counter:
         out = model(images)
     assert 4 * cost.macs.total == counter.get_total_flops()
+    maps = model.forward_intermediates(images, intermediates_only=True)
+    stages = architecture.stages
+    assert len(maps) == (len(stages) if len(stages) > 1 else len(stages[0].blocks))
+    assert {tuple(m.shape) for m in maps} == {(2, s.feature.dim, *s.feature.grid) for s in stages}
     written = tmp_path / "written.arch"
     written.write_text(architecture.to_source(), encoding="utf-8")
     assert archdsl.load(written).digest() == architecture.digest()
