@@ -26,9 +26,8 @@ MIN_NAME = 24
 """Columns that names can do with; longer ones go on in the next line where there is little room."""
 
 _SAID = {
-    "scan": "scans",
     "scan9": "scans as 9 x tokens x channels x state + tokens x channels",
-    "norms": "norms as 5 for each number of a layer norm and 2 of a batch norm",
+    "norms": "5 for each number of a layer norm, 2 for each of a batch norm",
 }
 
 
@@ -190,10 +189,10 @@ def _legend(published: Sequence[Comparison]) -> Iterator[str]:
     """What the signs mean that stand in a table."""
     if any(c is not None and not c.agrees for p in published for c in (p.params, p.macs)):
         yield f"{DIFFERS}: our count, rounded to as many digits, is another"
-    told = dict.fromkeys(p.figures.macs_of for p in published if p.macs is not None)
     if any(map(_counts_otherwise, published)):
-        counted = "; or ".join(", ".join(_SAID.get(name, name) for name in classes) for classes in told)
-        yield f"counted likewise: our count of what is counted there: {counted}"
+        told = list(dict.fromkeys(p.figures.macs_of for p in published if p.macs is not None))
+        yield f"counted likewise: what is counted there: {'; or '.join(map(', '.join, told))}"
+        yield from (f"{name}: {said}" for name, said in _SAID.items() if any(name in t for t in told))
 
 
 def _print_notes(out: Console, notes: Iterable[tuple[str, str]]) -> None:

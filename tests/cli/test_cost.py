@@ -56,8 +56,8 @@ pair.arch  Two of one kind: to be printed (arXiv 0000.00000)
 2 Printed cut off, not rounded.
 
 ≠: our count, rounded to as many digits, is another
-counted likewise: our count of what is counted there: linear, conv, attention, scans as 9 x tokens x
-channels x state + tokens x channels
+counted likewise: what is counted there: linear, conv, attention, scan9
+scan9: scans as 9 x tokens x channels x state + tokens x channels
 MACs are multiply-accumulates (papers often print them as FLOPs); scans are counted apart
 """
 

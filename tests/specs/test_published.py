@@ -109,7 +109,11 @@ def _edit(spec: Path, old: str, new: str) -> None:
         ('"26.5M"', '"26.6M"', "mambaout_tiny"),
         ('"9.1M"', '"9.10M"', "mambaout_kobe"),
         ('"15.8G"', '"15.7G"', "mambaout_base"),
-        ('macs = "1.5G"', 'macs = "1.5G"\nmacs_of = ["linear"]', "mambaout_kobe"),
+        (
+            '"1.5G"\nmacs_of = ["linear", "conv", "attention", ',
+            '"1.5G"\nmacs_of = ["linear", ',
+            "mambaout_kobe",
+        ),
         ("top1 = 80.0", 'top1 = 80.0\nnote = "More parameters than printed."', "mambaout_kobe"),
     ],
 )
