@@ -68,8 +68,8 @@ SHAPES = {
     "E307": Rule(
         "Something changes the shape that must keep it",
         "A residual branch is added to its input, so it returns the shape it receives. The same holds for "
-        "what runs along a route or inside windows, as far as tokens go, for the blocks of a stage, and for the "
-        "`feature_norm` of its maps.",
+        "what runs along a route or inside windows, as far as tokens go, for the blocks of a stage, and for "
+        "the `feature_norm` of its maps.",
         "block wide { residual linear(100) -> gelu }\n\nstage trunk { blocks = 4 x wide }",
         "block wide(dim) { residual linear(100) -> gelu -> linear(dim) }\n"
         "\n"
