@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 
 from archdsl.graph.architecture import Architecture
+from archdsl.graph.node import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,9 @@ def feature_points(architecture: Architecture, names: Sequence[str]) -> tuple[Fe
         names: under which the model holds its stages.
     """
     points = []
+    reduction = _reduction(architecture.stem)
     for name, stage in zip(names, architecture.stages, strict=True):
-        places = stage.feature.grid[0] if stage.feature.is_map else 1
-        reduction = max(1, round(architecture.image[0] / places))
+        reduction *= 1 if stage.downsample is None else _reduction(stage.downsample)
         path = f"stages.{name}"
         if per_block(architecture):
             modules = [f"{path}.blocks.{i}" for i in range(len(stage.blocks))]
@@ -81,6 +83,13 @@ def feature_points(architecture: Architecture, names: Sequence[str]) -> tuple[Fe
             modules = [path]
         points += [FeaturePoint(module, stage.feature.dim, reduction) for module in modules]
     return tuple(points)
+
+
+def _reduction(node: Node) -> int:
+    """Places of a node's input for one place of its output, along a side."""
+    if node.op.name == "chain" or node.op.sequence:
+        return prod(map(_reduction, node.parts))
+    return _reduction(node.parts[0]) if node.parts else node.op.reduction(node.input, node.output)
 
 
 def take_indices(count: int, indices: int | Sequence[int] | None) -> tuple[int, ...]:

@@ -72,6 +72,10 @@ class Conv2d(Op):
         """C K^2 out (K^2 out where depthwise) for each place, and the linear map of the extra tokens."""
         return Macs(conv=y.patches * self._taps(x) * y.dim, linear=carried_macs(x, y))
 
+    def reduction(self, x: Feature, y: Feature) -> int:
+        """The stride."""
+        return self.stride
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """As torch.nn.Conv2d names them, and whether extra tokens need their linear map."""
         return {

@@ -47,6 +47,10 @@ class Fold(Op):
         """Of that linear map."""
         return Macs(linear=carried_macs(x, y))
 
+    def reduction(self, x: Feature, y: Feature) -> int:
+        """The side."""
+        return self.side
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The side, and the widths of the extra tokens' linear map where there are such."""
         return {"side": self.side, "project": (x.dim, y.dim) if carried_params(x, y) else None}

@@ -58,6 +58,10 @@ class PatchEmbed(Op):
         """C P^2 out for each patch, and the linear map of the extra tokens."""
         return Macs(conv=y.patches * x.dim * self.patch**2 * y.dim, linear=carried_macs(x, y))
 
+    def reduction(self, x: Feature, y: Feature) -> int:
+        """The stride."""
+        return self._stride
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Widths, patch and stride, and whether extra tokens need their linear map."""
         return {

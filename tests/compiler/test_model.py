@@ -343,3 +343,19 @@ def test_under_autocast_the_residual_stream_of_mamba_r_is_float32(mamba_r: archd
     for hook in hooks:
         hook.remove()
     assert types == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("name", "small", "wanted"),
+    [
+        ("vim", {"dim": 16, "depth": 2, "stride": 8, "image": 64}, [8, 8]),
+        ("vim", {"dim": 16, "depth": 2, "image": (70, 40)}, [16, 16]),
+        ("mila", {"dim": 16, "depths": [1, 1, 1, 1], "image": (61, 83)}, [4, 8, 16, 32]),
+        ("mambavision", {"dim": 8, "stem_dim": 8, "depths": [1, 1, 1, 1], "image": (61, 83)}, [4, 8, 16, 32]),
+    ],
+)
+def test_the_reduction_is_that_of_the_strides_whatever_the_image(
+    name: str, small: dict[str, Any], wanted: list[int]
+) -> None:
+    model = archdsl.build(name, device="meta", **small)
+    assert model.feature_info.reduction() == wanted
