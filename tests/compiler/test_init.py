@@ -177,7 +177,9 @@ def test_mila_leaves_convolutions_alone() -> None:
     assert _all(weights, "cpe.conv.bias").std() == pytest.approx(1 / 3 / 3**0.5, rel=0.1)
 
 
-@pytest.mark.parametrize("recipe", ["vim", "mambavision", "vmamba", "vmamba_rand", "vmamba_zero", "mila", "trunc_normal(0.01)"])
+@pytest.mark.parametrize(
+    "recipe", ["vim", "mambavision", "vmamba", "vmamba_rand", "vmamba_zero", "mila", "trunc_normal(0.01)"]
+)
 def test_every_recipe_serves_every_composition_and_follows_the_seed(recipe: str) -> None:
     draws = []
     for _ in range(2):
