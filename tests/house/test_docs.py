@@ -18,6 +18,7 @@ import pytest
 import archdsl
 from archdsl.diagnostics import CATALOGUE
 from archdsl.diagnostics.reference import markdown
+from archdsl.graph.views.families import markdown as families
 from archdsl.nas.read import check_search
 from archdsl.ops._reference import markdown as operators
 
@@ -161,6 +162,12 @@ def test_the_operators_are_those_of_the_registry() -> None:
 
 def test_the_codes_are_those_of_the_catalogue() -> None:
     assert (ROOT / "docs" / "codes.md").read_text(encoding="utf-8") == markdown(CATALOGUE), (
+        "write it anew: make docs"
+    )
+
+
+def test_the_families_are_counted_and_compared_anew() -> None:
+    assert (ROOT / "docs" / "families.md").read_text(encoding="utf-8") == families(), (
         "write it anew: make docs"
     )
 

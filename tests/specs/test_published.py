@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from families import FAMILIES
 
 from archdsl.diagnostics import DiagnosticError
 from archdsl.graph.comparison import Comparison, compare_with_published
@@ -59,6 +60,11 @@ def _unexplained(spec: Path) -> list[str]:
 def test_some_are_shipped() -> None:
     assert {"mamba_r.published.toml", "ablations/mamba_r.published.toml"} <= set(map(_name, FIGURES))
     assert all(_spec(figures).is_file() for figures in FIGURES)
+
+
+@pytest.mark.parametrize("family", [f.name for f in FAMILIES.values() if f.params])
+def test_every_published_family_has_its_figures(family: str) -> None:
+    assert _read(SPECS / f"{family}.arch")[1].rows
 
 
 @pytest.mark.parametrize("spec", ABLATIONS, ids=_name)
