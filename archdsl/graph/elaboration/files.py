@@ -293,13 +293,13 @@ def _find(unit: Unit, use: t.Use) -> tuple[Path, bool]:
             "E209", f"`use` refuses `{use.path}`" if use.path else "`use` names no file", use.span, label,
             help="use a file beside or below the spec, or a shipped one",
         )  # fmt: skip
-    near = [p.relative_to(unit.root).as_posix() for p in sorted(unit.root.glob("*.arch")) if p != unit.path]
-    near += [p.relative_to(folder()).as_posix() for p in folder().rglob("*.arch")]
-    like = closest(use.path, near)
+    near = [p.relative_to(unit.root) for p in sorted(unit.root.glob("*.arch")) if p != unit.path]
+    near += [p.relative_to(folder()) for p in folder().rglob("*.arch")]
+    like = closest(use.path.removesuffix(".arch"), [p.with_suffix("").as_posix() for p in near])
+    step = f"did you mean `{like}.arch`?" if like else "use a file beside or below the spec, or a shipped one"
     raise mistake(
-        "E209", f"there is no file `{use.path}`", use.span, "not found here and not shipped",
-        help=f"did you mean `{like}`?" if like else "use a file beside or below the spec, or a shipped one",
-    )  # fmt: skip
+        "E209", f"there is no file `{use.path}`", use.span, "not found here and not shipped", help=step
+    )
 
 
 def _define(unit: Unit, statement: _Definition, *, open: bool = False) -> None:
