@@ -1,4 +1,4 @@
-"""Initial weights: named recipes, chosen by `init` in an arch; names stand in `archdsl.graph.recipes`."""
+"""Initial weights: named recipes, chosen by `init` in an arch and described in `archdsl.graph.recipes`."""
 
 from archdsl.compiler.init.draw import initialise
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 
 import torch
 
-from archdsl.compiler.init.recipes import RECIPES
+from archdsl.compiler.init.recipes._base import Recipe
 from archdsl.compiler.init.roles import roles
 from archdsl.compiler.modules import Placed
 from archdsl.features import Word
-from archdsl.graph.recipes import init_arguments
+from archdsl.graph.recipes import init_arguments, init_recipes
 
 
 @torch.no_grad()
@@ -27,6 +28,7 @@ def initialise(placed: Mapping[str, Placed], recipe: Word) -> None:
         ValueError: for a recipe that does not exist, see `archdsl.graph.recipes.init_arguments`.
     """
     arguments = init_arguments(recipe)
-    write = RECIPES[recipe.name](*arguments)
+    where, _, name = init_recipes()[recipe.name].function.partition(":")
+    write: Recipe = getattr(import_module(where), name)(*arguments)
     for module, role in roles(placed):
         write(module, role)

@@ -9,7 +9,7 @@ from archdsl.graph.elaboration.evaluate import unknown_word, value_of, written
 from archdsl.graph.elaboration.operators import place
 from archdsl.graph.elaboration.report import mistake
 from archdsl.graph.elaboration.scopes import Cell, Part, Value
-from archdsl.graph.recipes import DEFAULT_INIT, INIT_RECIPES, init_arguments
+from archdsl.graph.recipes import DEFAULT_INIT, init_arguments, init_recipes
 from archdsl.lang import tree as t
 from archdsl.ops._types import MAX_WIDTH, describe
 
@@ -110,19 +110,19 @@ def recipe(cell: Cell, span: Span) -> Word:
         value = Word(value.expr.id)
     if value is None:
         return DEFAULT_INIT
-    choices = ", ".join(INIT_RECIPES)
+    choices = ", ".join(init_recipes())
     if not isinstance(value, Word):
         raise mistake(
             "E205", "`init` takes the name of a recipe", span, f"found {describe(value)}",
             help=f"recipes: {choices}",
         )  # fmt: skip
-    if value.name not in INIT_RECIPES:
+    if value.name not in init_recipes():
         if cell.expr is not None and cell.scope is not None:
             expr, _ = written(cell.expr, cell.scope)
             span = expr.callee.span if isinstance(expr, t.Call) else span
         raise mistake(
             "E213", f"`init` has no choice `{value.name}`", span, f"expected one of: {choices}",
-            help=did_you_mean(value.name, INIT_RECIPES, f"recipes: {choices}"),
+            help=did_you_mean(value.name, init_recipes(), f"recipes: {choices}"),
         )  # fmt: skip
     try:
         init_arguments(value)

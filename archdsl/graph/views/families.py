@@ -11,6 +11,7 @@ from archdsl.graph.library import folder, shipped
 from archdsl.graph.listing import Listed, Papers, about, numbered
 from archdsl.graph.load import load
 from archdsl.graph.published import ALL_BUT_SCANS, beside
+from archdsl.graph.recipes import init_recipes
 from archdsl.graph.views.summary import UNITS, short
 
 _ABLATIONS = "ablations"
@@ -42,6 +43,7 @@ def markdown() -> str:
     for path in files:
         if path.parent.name == _ABLATIONS:
             out += _family(path, "###")
+    out += _initial_values()
     return "\n".join(out) + "\n"
 
 
@@ -62,6 +64,17 @@ def _family(path: Path, heading: str) -> Iterator[str]:
         yield ""
     for note, number in notes.items():
         yield f"{number}. {_escaped(note)}"
+
+
+def _initial_values() -> Iterator[str]:
+    yield "\n## Initial values\n"
+    yield "What `init` may name; `trunc_normal` where nothing does.\n"
+    yield "| init | what is drawn | source |"
+    yield "| --- | --- | --- |"
+    for recipe in init_recipes().values():
+        numbers = ", ".join(f"{name} = {default:g}" for name, default in recipe.parameters)
+        call = f"{recipe.name}({numbers})" if numbers else recipe.name
+        yield f"| `{call}` | {recipe.summary} | {recipe.source} |"
 
 
 def _rows(unit: Unit, path: Path) -> list[Listed]:
