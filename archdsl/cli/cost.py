@@ -31,8 +31,9 @@ def cost(
 ) -> None:
     """Count parameters and multiply-accumulates of architectures, exactly and without PyTorch.
 
-    Of a file, the architecture named like it is counted; all of them where none is. What is published of an
-    architecture stands beside, where the file has figures (`mila.published.toml`) and nothing was changed.
+    Of a file, the architecture named like it is counted; all of them where none is. Among several files,
+    those that only hold definitions are passed by. What is published of an architecture stands beside, where
+    the file has figures (`mila.published.toml`) and nothing was changed.
     """
     from archdsl.cli.costs import Group, print_costs
     from archdsl.graph.comparison import compare_with_published
@@ -41,6 +42,9 @@ def cost(
     groups: list[Group] = []
     for spec in specs:
         unit, main = unit_of(spec)
+        if arch is None and not unit.arches and len(specs) > 1:
+            groups.append(Group(unit, ()))
+            continue
         papers = Papers(unit)
         rows: list[Listed] = []
         for name in _names(unit, arch or (None if every else main)):
@@ -50,6 +54,8 @@ def cost(
             compared = None if figures is None else compare_with_published(loaded, total, figures)
             rows.append(Listed(loaded, total, compared))
         groups.append(Group(unit, tuple(rows)))
+    if not any(group.rows for group in groups):
+        load_spec(specs[0])
     if as_json:
         import json
 

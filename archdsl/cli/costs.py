@@ -24,6 +24,8 @@ DIFFERS = "≠"
 """Behind a printed count that is not ours, rounded to its digits."""
 MIN_NAME = 24
 """Columns that names can do with; longer ones go on in the next line where there is little room."""
+LAST_TO_GO = 2
+"""Columns that are spared sooner than these go before a name is broken."""
 
 _SAID = {
     "scan9": "scans as 9 x tokens x channels x state + tokens x channels",
@@ -59,11 +61,17 @@ def print_costs(groups: Sequence[Group], by_class: bool = False) -> None:
         alone = tuple(row for group in groups if len(group.rows) == 1 for row in group.rows)
         if alone:
             _print_rows(out, alone, by_class)
+        explained = False
         for group in groups:
             if len(group.rows) > 1:
+                if explained:
+                    out.print()
                 title = f"[bold]{escape(group.unit.source.name)}[/]"
                 out.print(f"{title}  {escape(said)}" if (said := about(group.unit)) else title)
-                _print_rows(out, group.rows, by_class)
+                explained = _print_rows(out, group.rows, by_class)
+        for group in groups:
+            if not group.rows:
+                out.print(f"{escape(group.unit.source.name)} has definitions alone, no architecture to count")
     out.print(UNITS, style="dim")
 
 
@@ -75,13 +83,15 @@ def _print_one(out: Console, row: Listed) -> None:
     if row.published is not None:
         out.print(_line(row.published))
         _print_notes(out, [(" ", row.published.note)] if row.published.note else [])
+        for line in _legend([row.published]):
+            out.print(line, style="dim")
     out.print(f"activations of one image: {size_text(total.activation_bytes)} at float32", style="dim")
 
 
 def _line(published: Comparison) -> Text:
     """`published in MILA, arXiv 2405.16605, table 3: 25M != parameters, 4.2G MACs, 83.5 % top-1`."""
     f = published.figures
-    where = ", ".join(part for part in (f.source, f.table) if part)
+    where = ", ".join(part for part in (f.source, "" if f.table in f.source else f.table) if part)
     out = Text(f"published{f' in {where}' if where else ''}: ")
     parts = []
     for printed, compared, what in (
@@ -128,7 +138,8 @@ class _Column:
         return max(cell_len(line) for text in (self.heading, *self.cells) for line in str(text).split("\n"))
 
 
-def _print_rows(out: Console, rows: Sequence[Listed], by_class: bool) -> None:
+def _print_rows(out: Console, rows: Sequence[Listed], by_class: bool) -> bool:
+    """Prints a table, its notes and the meaning of its signs; whether there was something to explain."""
     notes = {} if by_class else numbered(rows)
     published = [] if by_class else [row.published for row in rows if row.published is not None]
     columns = [*_counts(rows), *(_classes(rows) if by_class else _published(rows, notes))]
@@ -144,13 +155,18 @@ def _print_rows(out: Console, rows: Sequence[Listed], by_class: bool) -> None:
         table.add_column(column.heading, justify=justify, no_wrap=True, overflow="fold", vertical="bottom")
     for name, *cells in zip(names, *(column.cells for column in kept), strict=True):
         table.add_row(name, *cells)
-    out.print(_caption(rows, published), style="dim")
+    if caption := _caption(rows, published):
+        out.print(caption, style="dim")
     out.print(table)
     if notes:
         _print_notes(out, ((str(number), note) for note, number in notes.items()))
         out.print()
-    for line in _legend(published):
+    missing = [" ".join(column.heading.split()) for column in columns if column not in kept]
+    explained = [f"too narrow for: {', '.join(missing)}"] if missing else []
+    explained += _legend(published)
+    for line in explained:
         out.print(line, style="dim")
+    return bool(explained)
 
 
 def _fitting(columns: Sequence[_Column], least: int, name: int, width: int) -> tuple[int, list[_Column]]:
@@ -158,37 +174,39 @@ def _fitting(columns: Sequence[_Column], least: int, name: int, width: int) -> t
 
     Args:
         columns: all, without that of the names.
-        least: columns of the terminal that names can do with.
+        least: columns of the terminal that names can do with, once only the most needed columns are left.
         name: what they take where there is room.
         width: of the terminal.
     """
     kept = list(columns)
     while True:
         inside = sum(column.width for column in kept)
+        spare = max((column.spare for column in kept), default=0)
         for gap, names in ((1, name), (0, name), (0, least)):
+            if names == least < name and spare > LAST_TO_GO:
+                continue
             if names + inside + (2 * gap + 1) * len(kept) + 2 <= width:
                 return gap, kept
-        spare = max((column.spare for column in kept), default=0)
         if not spare:
             return 0, kept
         kept = [column for column in kept if column.spare != spare]
 
 
-def _caption(rows: Sequence[Listed], published: Sequence[Comparison]) -> Text:
-    """What all rows have in common: their image, and the papers they are published in."""
+def _caption(rows: Sequence[Listed], published: Sequence[Comparison]) -> str:
+    """What all rows have in common: their image, and the papers they are published in; '' for nothing."""
     parts = []
     if len({row.architecture.image for row in rows}) == 1:
         parts.append("{} x {} image".format(*rows[0].architecture.image))
     sources = list(dict.fromkeys(p.figures.source for p in published if p.figures.source))
     if sources:
         parts.append(f"published in {'; '.join(sources)}")
-    return Text(", ".join(parts))
+    return ", ".join(parts)
 
 
 def _legend(published: Sequence[Comparison]) -> Iterator[str]:
     """What the signs mean that stand in a table."""
     if any(c is not None and not c.agrees for p in published for c in (p.params, p.macs)):
-        yield f"{DIFFERS}: our count, rounded to as many digits, is another"
+        yield f"{DIFFERS}: our count of the same, rounded to as many digits, is another"
     if any(map(_counts_otherwise, published)):
         told = list(dict.fromkeys(p.figures.macs_of for p in published if p.macs is not None))
         yield f"counted likewise: what is counted there: {'; or '.join(map(', '.join, told))}"

@@ -55,7 +55,7 @@ pair.arch  Two of one kind: to be printed (arXiv 0000.00000)
 1 0.007G MACs are printed, 9,970,048 counted (-29.8 %)
 2 Printed cut off, not rounded.
 
-≠: our count, rounded to as many digits, is another
+≠: our count of the same, rounded to as many digits, is another
 counted likewise: what is counted there: linear, conv, attention, scan9
 scan9: scans as 9 x tokens x channels x state + tokens x channels
 MACs are multiply-accumulates (papers often print them as FLOPs); scans are counted apart
@@ -100,6 +100,34 @@ def test_lines_stay_within_the_terminal(
     assert ("table 2" in out) == (columns >= 100)
 
 
+def test_columns_without_room_are_named_and_names_stay_whole(
+    archdsl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = _lines(archdsl("cost", "specs/ablations/mambavision.arch").out)
+    assert "too narrow for: scan MACs, published as, in" in lines
+    assert sum(line.startswith(" mambavision_") for line in lines) == 12
+    assert not any("too narrow" in line for line in _lines(archdsl("cost", "specs/vim.arch").out))
+
+
+def test_files_with_definitions_alone_are_passed_by(archdsl: Any, pair: Path) -> None:
+    done = archdsl("cost", "--all", "specs/prelude.arch", pair)
+    assert done.status == 0
+    assert "specs/prelude.arch has definitions alone, no architecture to count" in _lines(done.out)
+    assert "pair_wide" in done.out
+    assert len(json.loads(archdsl("cost", "--json", "specs/prelude.arch", pair).out)) == 3
+    for specs in (["specs/prelude.arch"], ["specs/prelude.arch", "specs/prelude.arch"]):
+        alone = archdsl("cost", *specs)
+        assert (alone.status, alone.out) == (2, "")
+        assert alone.err.startswith("error[E509]: specs/prelude.arch defines no architecture")
+
+
+def test_tables_of_files_stand_apart(archdsl: Any, pair: Path) -> None:
+    lines = _lines(archdsl("cost", pair, pair).out)
+    second = lines.index(lines[0], 1)
+    assert lines[second - 1] == ""
+
+
 def test_one_arch_has_its_published_line_under_its_stages(archdsl: Any, pair: Path) -> None:
     lines = _lines(archdsl("cost", pair, "--arch", "pair_small").out)
     at = next(i for i, line in enumerate(lines) if line.startswith("published"))
@@ -107,10 +135,15 @@ def test_one_arch_has_its_published_line_under_its_stages(archdsl: Any, pair: Pa
         "published in A paper, table 1: 26K parameters, 0.007G ≠ MACs (9.970 M counted likewise), top-1 50.0"
     )
     assert lines[at + 1] == "  0.007G MACs are printed, 9,970,048 counted (-29.8 %)"
+    assert lines[at + 2 : at + 5] == _lines(PRINTED)[-4:-1]
     assert lines[2].split() == ["stage", "blocks", "grid", "dim", "tokens", "params", "MACs", "scan", "MACs"]
     named = _lines(archdsl("cost", pair, "--arch", "pair_wide").out)
     assert "published in A paper, table 2: 57K ≠ parameters, MACs not found, top-1 not found" in named
     assert "  Printed cut off, not rounded." in named
+    assert any(
+        line.startswith("published in MILA, arXiv 2405.16605, table 3: ")
+        for line in _lines(archdsl("cost", "mila_t").out)
+    )
 
 
 @pytest.mark.parametrize("change", [("--set", "dim=32"), ("--image", "224"), ("--classes", "10")])
