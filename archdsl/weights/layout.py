@@ -99,6 +99,26 @@ class Entry:
         return (self.theirs,) if isinstance(self.theirs, str) else self.theirs
 
 
+def weight_and_bias(
+    theirs: str | tuple[str, ...], ours: str, conversion: Conversion = UNCHANGED
+) -> tuple[Entry, ...]:
+    """Weight and bias of a module, or of several that together are one of ours."""
+    modules = (theirs,) if isinstance(theirs, str) else theirs
+    return tuple(
+        Entry(tuple(f"{module}.{name}" for module in modules), f"{ours}.{name}", conversion)
+        for name in ("weight", "bias")
+    )
+
+
+def batch_norm(theirs: str, ours: str) -> tuple[Entry, ...]:
+    """Weight, bias and statistics of a batch norm."""
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    return (
+        *weight_and_bias(theirs, ours),
+        *(Entry(f"{theirs}.{name}", f"{ours}.{name}") for name in statistics),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where one tensor of ours stands in a checkpoint.

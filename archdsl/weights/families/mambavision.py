@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archdsl.weights.layout import Entry, Layout
+from archdsl.weights.layout import Entry, Layout, batch_norm, weight_and_bias
 
 _BLOCK = "levels.{s}.blocks.{b}"
 _OURS = "stages.{s}.blocks.{b}"
@@ -11,23 +11,13 @@ _CONV_STAGES = ("0", "1")
 """Their blocks are convolutions; the key of their layer scale is another than in the later stages."""
 
 
-def _both(theirs: str, ours: str) -> tuple[Entry, ...]:
-    """Weight and bias of a module."""
-    return tuple(Entry(f"{theirs}.{p}", f"{ours}.{p}") for p in ("weight", "bias"))
-
-
-def _batch_norm(theirs: str, ours: str) -> tuple[Entry, ...]:
-    names = ("running_mean", "running_var", "num_batches_tracked")
-    return (*_both(theirs, ours), *(Entry(f"{theirs}.{n}", f"{ours}.{n}") for n in names))
-
-
 def _conv_block(stage: str) -> tuple[Entry, ...]:
     theirs, ours = f"levels.{stage}.blocks.{{b}}", f"stages.{stage}.blocks.{{b}}.residual"
     return (
-        *_both(f"{theirs}.conv1", f"{ours}.conv2d.conv"),
-        *_batch_norm(f"{theirs}.norm1", f"{ours}.batch_norm"),
-        *_both(f"{theirs}.conv2", f"{ours}.conv2d_2.conv"),
-        *_batch_norm(f"{theirs}.norm2", f"{ours}.batch_norm_2"),
+        *weight_and_bias(f"{theirs}.conv1", f"{ours}.conv2d.conv"),
+        *batch_norm(f"{theirs}.norm1", f"{ours}.batch_norm"),
+        *weight_and_bias(f"{theirs}.conv2", f"{ours}.conv2d_2.conv"),
+        *batch_norm(f"{theirs}.norm2", f"{ours}.batch_norm_2"),
         Entry(f"{theirs}.gamma", f"{ours}.layer_scale.gamma"),
     )
 
@@ -40,7 +30,7 @@ def _mixer() -> tuple[Entry, ...]:
         Entry(f"{theirs}.D", f"{scan}.D"),
         Entry(f"{theirs}.in_proj.weight", f"{_MIXING}.linear.weight"),
         Entry(f"{theirs}.x_proj.weight", f"{scan}.x_proj.weight"),
-        *_both(f"{theirs}.dt_proj", f"{scan}.dt_proj"),
+        *weight_and_bias(f"{theirs}.dt_proj", f"{scan}.dt_proj"),
         Entry(f"{theirs}.out_proj.weight", f"{_MIXING}.linear_2.weight"),
         Entry(f"{theirs}.conv1d_x.weight", f"{_MIXING}.split.chain.conv1d.weight"),
         Entry(f"{theirs}.conv1d_z.weight", f"{_MIXING}.split.chain_2.conv1d.weight"),
@@ -49,7 +39,7 @@ def _mixer() -> tuple[Entry, ...]:
 
 def _attention() -> tuple[Entry, ...]:
     parts = ("qkv", "proj", "q_norm", "k_norm")
-    return tuple(e for p in parts for e in _both(f"{_BLOCK}.mixer.{p}", f"{_MIXING}.{p}"))
+    return tuple(e for p in parts for e in weight_and_bias(f"{_BLOCK}.mixer.{p}", f"{_MIXING}.{p}"))
 
 
 MAMBAVISION = Layout(
@@ -58,20 +48,21 @@ MAMBAVISION = Layout(
     marks=("patch_embed.conv_down.0.weight", f"{_BLOCK}.mlp.fc1.weight"),
     entries=(
         Entry("patch_embed.conv_down.0.weight", "stem.conv2d.conv.weight"),
-        *_batch_norm("patch_embed.conv_down.1", "stem.batch_norm"),
+        *batch_norm("patch_embed.conv_down.1", "stem.batch_norm"),
         Entry("patch_embed.conv_down.3.weight", "stem.conv2d_2.conv.weight"),
-        *_batch_norm("patch_embed.conv_down.4", "stem.batch_norm_2"),
+        *batch_norm("patch_embed.conv_down.4", "stem.batch_norm_2"),
         Entry("levels.{s-1}.downsample.reduction.0.weight", "stages.{s}.downsample.conv.weight"),
         *(entry for stage in _CONV_STAGES for entry in _conv_block(stage)),
-        *_both(f"{_BLOCK}.norm1", f"{_OURS}.residual.norm"),
+        *weight_and_bias(f"{_BLOCK}.norm1", f"{_OURS}.residual.norm"),
         *_mixer(),
         *_attention(),
         Entry(f"{_BLOCK}.gamma_1", f"{_OURS}.residual.layer_scale.gamma"),
-        *_both(f"{_BLOCK}.norm2", f"{_OURS}.residual_2.norm"),
-        *(e for p in ("fc1", "fc2") for e in _both(f"{_BLOCK}.mlp.{p}", f"{_OURS}.residual_2.mlp.{p}")),
+        *weight_and_bias(f"{_BLOCK}.norm2", f"{_OURS}.residual_2.norm"),
+        *weight_and_bias(f"{_BLOCK}.mlp.fc1", f"{_OURS}.residual_2.mlp.fc1"),
+        *weight_and_bias(f"{_BLOCK}.mlp.fc2", f"{_OURS}.residual_2.mlp.fc2"),
         Entry(f"{_BLOCK}.gamma_2", f"{_OURS}.residual_2.layer_scale.gamma"),
-        *_both("outnorm{s}", "stages.{s}.feature_norm"),
-        *_batch_norm("norm", "head.batch_norm"),
-        *_both("head", "head.linear"),
+        *weight_and_bias("outnorm{s}", "stages.{s}.feature_norm"),
+        *batch_norm("norm", "head.batch_norm"),
+        *weight_and_bias("head", "head.linear"),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archdsl.weights.layout import UNCHANGED, Conversion, Entry, Layout, joined
+from archdsl.weights.layout import Entry, Layout, batch_norm, joined, weight_and_bias
 
 _THEIRS = "layers.{s}.blocks.{b}"
 _OURS = "stages.{s}.blocks.{b}"
@@ -10,25 +10,11 @@ _MIXER = f"{_OURS}.residual_2.*"
 _INNER = f"{_MIXER}.split.*"
 
 
-def _both(theirs: str | tuple[str, ...], ours: str, conversion: Conversion = UNCHANGED) -> tuple[Entry, ...]:
-    """Weight and bias of a module, or of several that are one of ours."""
-    keys = (theirs,) if isinstance(theirs, str) else theirs
-    return tuple(
-        Entry(tuple(f"{key}.{p}" for key in keys), f"{ours}.{p}", conversion) for p in ("weight", "bias")
-    )
-
-
-def _batch_norm(theirs: str, ours: str) -> tuple[Entry, ...]:
-    """Weight, bias and statistics."""
-    statistics = ("running_mean", "running_var", "num_batches_tracked")
-    return (*_both(theirs, ours), *(Entry(f"{theirs}.{p}", f"{ours}.{p}") for p in statistics))
-
-
 def _stem_conv(theirs: str, conv: str, norm: str) -> tuple[Entry, ...]:
     """A convolution without bias, and the norm behind it."""
     return (
         Entry(f"patch_embed.{theirs}.conv.weight", f"stem.{conv}.conv.weight"),
-        *_batch_norm(f"patch_embed.{theirs}.norm", f"stem.{norm}"),
+        *batch_norm(f"patch_embed.{theirs}.norm", f"stem.{norm}"),
     )
 
 
@@ -42,25 +28,25 @@ _STEM = (
 )
 
 _BLOCK = (
-    *_both(f"{_THEIRS}.cpe1", f"{_OURS}.residual.cpe.conv"),
-    *_both(f"{_THEIRS}.norm1", f"{_OURS}.residual_2.norm"),
-    *_both((f"{_THEIRS}.in_proj", f"{_THEIRS}.act_proj"), f"{_MIXER}.linear", joined(2)),
-    *_both(f"{_THEIRS}.dwc", f"{_INNER}.conv2d.conv"),
-    *_both(f"{_THEIRS}.attn.qk", f"{_INNER}.linear_attention.qk"),
-    *_both(f"{_THEIRS}.attn.lepe", f"{_INNER}.linear_attention.lepe"),
-    *_both(f"{_THEIRS}.out_proj", f"{_MIXER}.linear_2"),
-    *_both(f"{_THEIRS}.cpe2", f"{_OURS}.residual_3.cpe.conv"),
-    *_both(f"{_THEIRS}.norm2", f"{_OURS}.residual_4.norm"),
-    *_both(f"{_THEIRS}.mlp.fc1", f"{_OURS}.residual_4.mlp.fc1"),
-    *_both(f"{_THEIRS}.mlp.fc2", f"{_OURS}.residual_4.mlp.fc2"),
+    *weight_and_bias(f"{_THEIRS}.cpe1", f"{_OURS}.residual.cpe.conv"),
+    *weight_and_bias(f"{_THEIRS}.norm1", f"{_OURS}.residual_2.norm"),
+    *weight_and_bias((f"{_THEIRS}.in_proj", f"{_THEIRS}.act_proj"), f"{_MIXER}.linear", joined(2)),
+    *weight_and_bias(f"{_THEIRS}.dwc", f"{_INNER}.conv2d.conv"),
+    *weight_and_bias(f"{_THEIRS}.attn.qk", f"{_INNER}.linear_attention.qk"),
+    *weight_and_bias(f"{_THEIRS}.attn.lepe", f"{_INNER}.linear_attention.lepe"),
+    *weight_and_bias(f"{_THEIRS}.out_proj", f"{_MIXER}.linear_2"),
+    *weight_and_bias(f"{_THEIRS}.cpe2", f"{_OURS}.residual_3.cpe.conv"),
+    *weight_and_bias(f"{_THEIRS}.norm2", f"{_OURS}.residual_4.norm"),
+    *weight_and_bias(f"{_THEIRS}.mlp.fc1", f"{_OURS}.residual_4.mlp.fc1"),
+    *weight_and_bias(f"{_THEIRS}.mlp.fc2", f"{_OURS}.residual_4.mlp.fc2"),
 )
 
 _MERGING = "layers.{s-1}.downsample.conv"
 _DOWN = (
-    *_both(f"{_MERGING}.0.conv", "stages.{s}.downsample.conv2d.conv"),
-    *_both(f"{_MERGING}.1.conv", "stages.{s}.downsample.conv2d_2.conv"),
-    *_both(f"{_MERGING}.2.conv", "stages.{s}.downsample.conv2d_3.conv"),
-    *_batch_norm(f"{_MERGING}.2.norm", "stages.{s}.downsample.batch_norm"),
+    *weight_and_bias(f"{_MERGING}.0.conv", "stages.{s}.downsample.conv2d.conv"),
+    *weight_and_bias(f"{_MERGING}.1.conv", "stages.{s}.downsample.conv2d_2.conv"),
+    *weight_and_bias(f"{_MERGING}.2.conv", "stages.{s}.downsample.conv2d_3.conv"),
+    *batch_norm(f"{_MERGING}.2.norm", "stages.{s}.downsample.batch_norm"),
 )
 
 MILA = Layout(
@@ -71,9 +57,9 @@ MILA = Layout(
         *_STEM,
         *_BLOCK,
         *_DOWN,
-        *_both("norm{s}", "stages.{s}.feature_norm"),
-        *_both("norm", "head.layer_norm"),
-        *_both("head", "head.linear"),
+        *weight_and_bias("norm{s}", "stages.{s}.feature_norm"),
+        *weight_and_bias("norm", "head.layer_norm"),
+        *weight_and_bias("head", "head.linear"),
     ),
     replaceable=("head.linear.*", "head.layer_norm.*", "stages.{s}.feature_norm.*"),
     ignored=(f"{_THEIRS}.attn.rope.rotations",),

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from archdsl.weights.layout import UNCHANGED, Conversion, Entry, Layout, joined
+from archdsl.weights.families._mamba import BLOCKS
+from archdsl.weights.layout import UNCHANGED, Conversion, Entry, Layout, joined, weight_and_bias
 
-_BLOCK = "stages.0.blocks.{i}.residual"
 _MARKS = ("patch_embed.proj.weight", "layers.{i}.mixer.A_log")
 
 
@@ -28,39 +28,14 @@ _ONE_TOKEN = Conversion(UNCHANGED.to_ours, _one)
 """A table (1, 1, C)."""
 
 
-def _both(theirs: str, ours: str) -> tuple[Entry, Entry]:
-    """Weight and bias of a module."""
-    weight, bias = (Entry(f"{theirs}.{p}", f"{ours}.{p}") for p in ("weight", "bias"))
-    return weight, bias
-
-
-def _route(name: str, suffix: str, a_log: str) -> tuple[Entry, ...]:
-    """The tensors of one direction; the official code tells the backward one by a suffix."""
-    ours = f"{_BLOCK}.*.split.*.{name}"
-    theirs = "layers.{i}.mixer"
-    scan = f"{ours}.selective_scan"
-    return (
-        *_both(f"{theirs}.conv1d{suffix}", f"{ours}.conv1d"),
-        Entry(f"{theirs}.x_proj{suffix}.weight", f"{scan}.x_proj.weight"),
-        *_both(f"{theirs}.dt_proj{suffix}", f"{scan}.dt_proj"),
-        Entry(f"{theirs}.{a_log}", f"{scan}.A_log"),
-        Entry(f"{theirs}.D{suffix}", f"{scan}.D"),
-    )
-
-
 def _entries(class_token: Entry) -> tuple[Entry, ...]:
     return (
-        *_both("patch_embed.proj", "stem.patch_embed.proj"),
+        *weight_and_bias("patch_embed.proj", "stem.patch_embed.proj"),
         class_token,
         Entry("pos_embed", "stem.position.weight"),
-        *_both("layers.{i}.norm", f"{_BLOCK}.norm"),
-        Entry("layers.{i}.mixer.in_proj.weight", f"{_BLOCK}.*.linear.weight"),
-        *_route("rows", "", "A_log"),
-        *_route("rows_reverse", "_b", "A_b_log"),
-        Entry("layers.{i}.mixer.out_proj.weight", f"{_BLOCK}.*.linear_2.weight"),
-        Entry("layers.{i}.mixer.gamma", f"{_BLOCK}.layer_scale.gamma"),
-        *_both("norm_f", "head.norm"),
-        *_both("head", "head.linear"),
+        *BLOCKS,
+        *weight_and_bias("norm_f", "head.norm"),
+        *weight_and_bias("head", "head.linear"),
     )
 
 

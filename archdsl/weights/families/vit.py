@@ -10,37 +10,31 @@ there its model and ours part a little, by their positions alone.
 
 from __future__ import annotations
 
-from archdsl.weights.layout import Entry, Layout
+from archdsl.weights.layout import Entry, Layout, weight_and_bias
 
 _MIXING = "stages.0.blocks.{i}.residual"
 _MLP = "stages.0.blocks.{i}.residual_2"
 
 
-def _both(theirs: str, ours: str) -> tuple[Entry, Entry]:
-    """Weight and bias of a module."""
-    weight, bias = (Entry(f"{theirs}.{p}", f"{ours}.{p}") for p in ("weight", "bias"))
-    return weight, bias
-
-
 def _entries(norm: str) -> tuple[Entry, ...]:
     """Every tensor, with the key of the norm before the classifier."""
     return (
-        *_both("patch_embed.proj", "stem.patch_embed.proj"),
+        *weight_and_bias("patch_embed.proj", "stem.patch_embed.proj"),
         Entry("cls_token", "stem.class_token.weight"),
         Entry("reg_token", "stem.registers.weight"),
         Entry("pos_embed", "stem.position.weight"),
-        *_both("blocks.{i}.norm1", f"{_MIXING}.norm"),
-        *_both("blocks.{i}.attn.qkv", f"{_MIXING}.*.qkv"),
-        *_both("blocks.{i}.attn.q_norm", f"{_MIXING}.*.q_norm"),
-        *_both("blocks.{i}.attn.k_norm", f"{_MIXING}.*.k_norm"),
-        *_both("blocks.{i}.attn.proj", f"{_MIXING}.*.proj"),
+        *weight_and_bias("blocks.{i}.norm1", f"{_MIXING}.norm"),
+        *weight_and_bias("blocks.{i}.attn.qkv", f"{_MIXING}.*.qkv"),
+        *weight_and_bias("blocks.{i}.attn.q_norm", f"{_MIXING}.*.q_norm"),
+        *weight_and_bias("blocks.{i}.attn.k_norm", f"{_MIXING}.*.k_norm"),
+        *weight_and_bias("blocks.{i}.attn.proj", f"{_MIXING}.*.proj"),
         Entry("blocks.{i}.ls1.gamma", f"{_MIXING}.layer_scale.gamma"),
-        *_both("blocks.{i}.norm2", f"{_MLP}.norm"),
-        *_both("blocks.{i}.mlp.fc1", f"{_MLP}.mlp.fc1"),
-        *_both("blocks.{i}.mlp.fc2", f"{_MLP}.mlp.fc2"),
+        *weight_and_bias("blocks.{i}.norm2", f"{_MLP}.norm"),
+        *weight_and_bias("blocks.{i}.mlp.fc1", f"{_MLP}.mlp.fc1"),
+        *weight_and_bias("blocks.{i}.mlp.fc2", f"{_MLP}.mlp.fc2"),
         Entry("blocks.{i}.ls2.gamma", f"{_MLP}.layer_scale.gamma"),
-        *_both(norm, "head.norm"),
-        *_both("head", "head.linear"),
+        *weight_and_bias(norm, "head.norm"),
+        *weight_and_bias("head", "head.linear"),
     )
 
 

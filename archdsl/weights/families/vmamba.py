@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archdsl.weights.layout import Entry, Layout, Piece
+from archdsl.weights.layout import Entry, Layout, Piece, weight_and_bias
 
 _THEIRS = "layers.{s}.blocks.{b}"
 _OURS = "stages.{s}.blocks.{b}"
@@ -26,11 +26,6 @@ _ROUTES = (
 among rows both ways, among rows one way."""
 _LINES = ("windowed", "windowed_2")
 """Every row, then every column, each both ways."""
-
-
-def _both(theirs: str, ours: str) -> tuple[Entry, ...]:
-    """Weight and bias of a module."""
-    return tuple(Entry(f"{theirs}.{p}", f"{ours}.{p}") for p in ("weight", "bias"))
 
 
 def _scan(ours: str, index: int) -> tuple[Entry, ...]:
@@ -59,8 +54,8 @@ def _scans() -> Iterator[Entry]:
 def _mixer() -> Iterator[Entry]:
     yield Entry(f"{_THEIRS}.op.in_proj.weight", f"{_MIXER}.linear.weight")
     for inside in _INSIDE:
-        yield from _both(f"{_THEIRS}.op.conv2d", f"{inside}.*.conv")
-        yield from _both(f"{_THEIRS}.op.out_norm", f"{inside}.layer_norm")
+        yield from weight_and_bias(f"{_THEIRS}.op.conv2d", f"{inside}.*.conv")
+        yield from weight_and_bias(f"{_THEIRS}.op.out_norm", f"{inside}.layer_norm")
     yield Entry(f"{_THEIRS}.op.out_proj.weight", f"{_MIXER}.linear_2.weight")
 
 
@@ -71,23 +66,23 @@ VMAMBA = Layout(
     title="VMamba (official)",
     marks=("layers.{s}.blocks.{b}.op.x_proj_weight", "classifier.norm.weight"),
     entries=(
-        *_both("patch_embed.0", "stem.conv2d.conv"),
-        *_both("patch_embed.0", "stem.patch_embed.proj"),
-        *_both("patch_embed.2", "stem.layer_norm"),
-        *_both("patch_embed.5", "stem.conv2d_2.conv"),
-        *_both("patch_embed.7", "stem.layer_norm_2"),
-        *_both(f"{_THEIRS}.norm", f"{_OURS}.residual.norm"),
+        *weight_and_bias("patch_embed.0", "stem.conv2d.conv"),
+        *weight_and_bias("patch_embed.0", "stem.patch_embed.proj"),
+        *weight_and_bias("patch_embed.2", "stem.layer_norm"),
+        *weight_and_bias("patch_embed.5", "stem.conv2d_2.conv"),
+        *weight_and_bias("patch_embed.7", "stem.layer_norm_2"),
+        *weight_and_bias(f"{_THEIRS}.norm", f"{_OURS}.residual.norm"),
         *_mixer(),
         *_scans(),
-        *_both(f"{_THEIRS}.norm2", f"{_OURS}.residual_2.norm"),
-        *_both(f"{_THEIRS}.mlp.fc1", f"{_OURS}.residual_2.mlp.fc1"),
-        *_both(f"{_THEIRS}.mlp.fc2", f"{_OURS}.residual_2.mlp.fc2"),
-        *_both(f"{_DOWN}.1", "stages.{s}.downsample.conv2d.conv"),
-        *_both(f"{_DOWN}.3", "stages.{s}.downsample.layer_norm"),
-        *_both(f"{_DOWN}.norm", "stages.{s}.downsample.norm"),
+        *weight_and_bias(f"{_THEIRS}.norm2", f"{_OURS}.residual_2.norm"),
+        *weight_and_bias(f"{_THEIRS}.mlp.fc1", f"{_OURS}.residual_2.mlp.fc1"),
+        *weight_and_bias(f"{_THEIRS}.mlp.fc2", f"{_OURS}.residual_2.mlp.fc2"),
+        *weight_and_bias(f"{_DOWN}.1", "stages.{s}.downsample.conv2d.conv"),
+        *weight_and_bias(f"{_DOWN}.3", "stages.{s}.downsample.layer_norm"),
+        *weight_and_bias(f"{_DOWN}.norm", "stages.{s}.downsample.norm"),
         Entry(f"{_DOWN}.reduction.weight", "stages.{s}.downsample.linear.weight"),
-        *_both("classifier.norm", "head.layer_norm"),
-        *_both("classifier.head", "head.linear"),
+        *weight_and_bias("classifier.norm", "head.layer_norm"),
+        *weight_and_bias("classifier.head", "head.linear"),
     ),
     replaceable=("head.linear.*",),
 )
