@@ -1,16 +1,17 @@
-"""Fixtures of MambaOut and MambaVision: their files read, and the weights of those that store none.
+"""Fixtures read, and the weights of those that store none.
 
 A fixture is a pair of files in tests/data/goldens/<family>: a configuration, and weights under their official
-keys beside tensors `golden.*`. The `full_*` ones store no weights: a formula makes them from their keys.
+keys beside input, output and features. Those of MambaOut and MambaVision name the latter `golden.*`; their
+`full_*` ones store no weights: a formula makes them from their keys. Those of MILA and VMamba name their
+weights `state_dict.*`.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,17 +20,18 @@ from torch import Tensor
 
 FOLDER = Path(__file__).parent / "data" / "goldens"
 TOLERANCE = 5e-5
-"""Of the largest value of each tensor, as the fixtures say."""
+"""Of the largest value of each tensor, as the fixtures of MambaOut and MambaVision say."""
+OUTPUT, FEATURE = 1e-4, 2e-5
+"""The same of MILA's and VMamba's: of an output, and of a feature for the largest value in it."""
 
 
-@dataclass(frozen=True)
-class Golden:
+class Golden(NamedTuple):
     """One fixture.
 
     Args:
         about: its configuration.
         weights: by official key.
-        stored: features by name, `golden.` taken off.
+        stored: input, output and features by name.
     """
 
     about: dict[str, Any]
@@ -46,6 +48,14 @@ def read(family: str, name: str) -> Golden:
     return Golden(about, {k: v for k, v in tensors.items() if not k.startswith("golden.")}, stored)
 
 
+def read_state_dict(family: str, name: str) -> Golden:
+    """A fixture of MILA or VMamba."""
+    about = json.loads((FOLDER / family / f"{name}.json").read_text())
+    tensors = load_file(FOLDER / family / f"{name}.safetensors")
+    weights = {k.removeprefix("state_dict."): v for k, v in tensors.items() if k.startswith("state_dict.")}
+    return Golden(about, weights, {k: v for k, v in tensors.items() if not k.startswith("state_dict.")})
+
+
 def names(family: str, begin: str) -> list[str]:
     """Fixtures whose name begins so."""
     return sorted(path.stem for path in (FOLDER / family).glob(f"{begin}*.json"))
@@ -58,6 +68,15 @@ def assert_same(features: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
         assert found.shape == expected.shape, name
         error = (found - expected).abs().max()
         assert error <= TOLERANCE * expected.abs().max(), f"{name}: {error}"
+
+
+def assert_close(features: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
+    """Every stored feature of MILA or VMamba is reproduced, and no other is looked at."""
+    assert features.keys() == stored.keys()
+    for key, expected in stored.items():
+        assert features[key].shape == expected.shape, key
+        error = (features[key] - expected).abs().max()
+        assert error <= (OUTPUT if key == "output" else FEATURE * expected.abs().max()), f"{key}: {error}"
 
 
 def _stored_form(name: str, features: dict[str, Tensor]) -> Tensor:

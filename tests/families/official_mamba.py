@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from archdsl.compiler import Model
+from archdsl.weights import load_weights, to_layout
 
 Shapes = Mapping[str, tuple[int, ...]]
 """By official key."""
@@ -167,6 +168,24 @@ def features(model: Model, images: Tensor) -> dict[str, Tensor]:
     if found["head_in"].shape[1] == 1:
         found["head_in"] = found["head_in"][:, 0]
     return found
+
+
+def assert_reproduced(fixture: Fixture, model: Model, layout: str) -> None:
+    """The model has the fixture's parameters, takes its weights by that layout and gives its features."""
+    assert sum(p.numel() for p in model.parameters()) == fixture.about["num_params"]
+    shapes = {k: tuple(v.shape) for k, v in to_layout(model, layout).items()}
+    weights, images = fixture.weights_and_input(shapes)
+    report = load_weights(model, weights)
+    assert report.complete
+    assert report.layout == layout
+    found = features(model, images)
+    for feature, value in fixture.features.items():
+        torch.testing.assert_close(
+            stored_form(feature, found),
+            value,
+            **fixture.about["suggested_tolerance"],
+            msg=lambda m, f=feature: f"{fixture.name}, {f}: {m}",
+        )
 
 
 def stored_form(name: str, found: Mapping[str, Tensor]) -> Tensor:

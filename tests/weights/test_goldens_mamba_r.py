@@ -12,12 +12,11 @@ import pytest
 import torch
 from families.official_mamba import (
     Fixture,
+    assert_reproduced,
     feature_names,
-    features,
     image_size,
     read,
     scan_sizes,
-    stored_form,
 )
 from safetensors.torch import load_file
 
@@ -68,21 +67,7 @@ def test_no_fixture_is_missing() -> None:
 @pytest.mark.parametrize("name", FIXTURES)
 def test_every_stored_feature(name: str) -> None:
     fixture = read(FOLDER, name)
-    model = archdsl.build(_architecture(fixture))
-    assert sum(p.numel() for p in model.parameters()) == fixture.about["num_params"]
-    shapes = {k: tuple(v.shape) for k, v in to_layout(model, "mamba_r").items()}
-    weights, images = fixture.weights_and_input(shapes)
-    report = load_weights(model, weights)
-    assert report.complete
-    assert report.layout == "mamba_r"
-    found = features(model, images)
-    for feature, value in fixture.features.items():
-        torch.testing.assert_close(
-            stored_form(feature, found),
-            value,
-            **fixture.about["suggested_tolerance"],
-            msg=lambda m, f=feature: f"{name}, {f}: {m}",
-        )
+    assert_reproduced(fixture, archdsl.build(_architecture(fixture)), "mamba_r")
 
 
 @pytest.mark.parametrize("name", FIXTURES)

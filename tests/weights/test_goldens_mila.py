@@ -6,13 +6,12 @@ A fixture is a pair of files in tests/data/goldens/mila: a configuration, and we
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from goldens import OUTPUT, assert_close, read_state_dict
 from torch import Tensor
 
 import archdsl
@@ -21,11 +20,8 @@ from archdsl.diagnostics import DiagnosticError
 from archdsl.nn.stream import Stream
 from archdsl.weights import load_weights, to_layout
 
-FOLDER = Path(__file__).parents[1] / "data" / "goldens" / "mila"
 CLASSIFIERS = ["mila_a_e16_h1248_64", "mila_b_e12_h3612_96", "mila_c_e24_3stage_ape_nobias_112"]
 DENSE = "mila_dense_e12_nonsquare_64x96"
-OUTPUT, FEATURE = 1e-4, 2e-5
-"""Largest error: of an output, and of a feature for the largest value in it."""
 
 THREE_STAGES = """
 use "mila.arch"
@@ -42,15 +38,6 @@ arch three(dim = 24, depths = [1, 1, 1], heads = [1, 3, 8], mlp_ratio = 3, qkv_b
   head = layer_norm -> pool(mean) -> linear(classes)
 }
 """
-
-
-def _fixture(name: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
-    """The configuration, the official weights, and what was stored beside them."""
-    tensors = load_file(FOLDER / f"{name}.safetensors")
-    weights = {k.removeprefix("state_dict."): v for k, v in tensors.items() if k.startswith("state_dict.")}
-    stored = {k: v for k, v in tensors.items() if not k.startswith("state_dict.")}
-    description: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
-    return description, weights, stored
 
 
 def _model(config: dict[str, Any], image: tuple[int, int], folder: Path, **overrides: Any) -> Model:
@@ -98,18 +85,13 @@ def _features(model: Model, images: Tensor) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_stored_feature(name: str, tmp_path: Path) -> None:
-    fixture, weights, stored = _fixture(name)
+    about, weights, stored = read_state_dict("mila", name)
     images = stored.pop("input")
-    size = fixture["config"]["img_size"]
-    model = _model(fixture["config"], (size, size), tmp_path)
-    assert sum(p.numel() for p in model.parameters()) == fixture["params"]
+    size = about["config"]["img_size"]
+    model = _model(about["config"], (size, size), tmp_path)
+    assert sum(p.numel() for p in model.parameters()) == about["params"]
     assert load_weights(model, weights).complete
-    features = _features(model, images)
-    assert features.keys() == stored.keys()
-    for key, expected in stored.items():
-        assert features[key].shape == expected.shape, key
-        error = (features[key] - expected).abs().max()
-        assert error <= (OUTPUT if key == "output" else FEATURE * expected.abs().max()), f"{key}: {error}"
+    assert_close(_features(model, images), stored)
     _assert_written_back(model, weights)
 
 
@@ -122,9 +104,9 @@ def _assert_written_back(model: Model, weights: dict[str, Tensor]) -> None:
 
 def test_maps_for_dense_prediction(tmp_path: Path) -> None:
     """Every stage's map through a norm of its own, before merging, at a size that is no square."""
-    fixture, weights, stored = _fixture(DENSE)
-    model = _model(fixture["config"], (64, 64), tmp_path, head=None, feature_norm="layer_norm").eval()
-    assert sum(p.numel() for p in model.parameters()) == fixture["params"]
+    about, weights, stored = read_state_dict("mila", DENSE)
+    model = _model(about["config"], (64, 64), tmp_path, head=None, feature_norm="layer_norm").eval()
+    assert sum(p.numel() for p in model.parameters()) == about["params"]
     assert load_weights(model, weights).complete
     with torch.no_grad():
         maps = model.forward_intermediates(stored["input"], intermediates_only=True)
@@ -137,8 +119,8 @@ def test_maps_for_dense_prediction(tmp_path: Path) -> None:
 
 def test_a_classifier_becomes_a_backbone(tmp_path: Path) -> None:
     """As detectors begin: the maps' norms are new, the classifier's norm and head are left."""
-    fixture, weights, _ = _fixture(CLASSIFIERS[0])
-    model = _model(fixture["config"], (64, 96), tmp_path, head=None, feature_norm="layer_norm")
+    about, weights, _ = read_state_dict("mila", CLASSIFIERS[0])
+    model = _model(about["config"], (64, 96), tmp_path, head=None, feature_norm="layer_norm")
     with pytest.raises(DiagnosticError, match="E503"):
         load_weights(model, weights)
     report = load_weights(model, weights, strict=False)
@@ -148,11 +130,11 @@ def test_a_classifier_becomes_a_backbone(tmp_path: Path) -> None:
 
 def test_positions_of_another_size(tmp_path: Path) -> None:
     """The learned table, of a spec of its own and of the shipped one, is resized."""
-    fixture, weights, _ = _fixture(CLASSIFIERS[2])
-    larger = _model(fixture["config"], (128, 112), tmp_path)
+    about, weights, _ = read_state_dict("mila", CLASSIFIERS[2])
+    larger = _model(about["config"], (128, 112), tmp_path)
     report = load_weights(larger, weights)
     assert report.resized == (("stem.position.weight", (28, 28), (32, 28)),)
-    as_built = _model(fixture["config"], (112, 112), tmp_path)
+    as_built = _model(about["config"], (112, 112), tmp_path)
     load_weights(as_built, weights)
     images = torch.randn(1, 3, 128, 112, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -167,8 +149,8 @@ def test_positions_of_another_size(tmp_path: Path) -> None:
     "key", ["layers.1.blocks.0.act_proj.weight", "layers.0.downsample.conv.1.conv.weight"]
 )
 def test_what_is_missing_is_told(key: str, tmp_path: Path) -> None:
-    fixture, weights, _ = _fixture(CLASSIFIERS[0])
-    model = _model(fixture["config"], (64, 64), tmp_path)
+    about, weights, _ = read_state_dict("mila", CLASSIFIERS[0])
+    model = _model(about["config"], (64, 64), tmp_path)
     del weights[key]
     with pytest.raises(DiagnosticError, match="E503") as caught:
         load_weights(model, weights, strict=False)
@@ -177,8 +159,8 @@ def test_what_is_missing_is_told(key: str, tmp_path: Path) -> None:
 
 def test_halves_of_another_size_do_not_fit(tmp_path: Path) -> None:
     """The two projections that make our one."""
-    fixture, weights, _ = _fixture(CLASSIFIERS[0])
-    model = _model(fixture["config"], (64, 64), tmp_path)
+    about, weights, _ = read_state_dict("mila", CLASSIFIERS[0])
+    model = _model(about["config"], (64, 64), tmp_path)
     weights["layers.1.blocks.0.in_proj.weight"] = torch.randn(48, 32)
     with pytest.raises(DiagnosticError, match="E503"):
         load_weights(model, weights, strict=False)

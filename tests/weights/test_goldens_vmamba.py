@@ -6,13 +6,12 @@ A fixture is a pair of files in tests/data/goldens/vmamba: a configuration, and 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from goldens import assert_close, names, read_state_dict
 from torch import Tensor
 
 import archdsl
@@ -20,10 +19,7 @@ from archdsl.compiler import Model
 from archdsl.diagnostics import DiagnosticError
 from archdsl.weights import load_weights, to_layout
 
-FOLDER = Path(__file__).parents[1] / "data" / "goldens" / "vmamba"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-OUTPUT, FEATURE = 1e-4, 2e-5
-"""Largest error: of an output, and of a feature for the largest value in it."""
+NAMES = names("vmamba", "")
 
 THREE_STAGES = """
 use "vmamba.arch"
@@ -37,15 +33,6 @@ arch three(dims = [12, 24, 48], mlp_ratio = 2, state = 4, expand = 2, mixing = s
   head = layer_norm -> pool(mean) -> linear(classes)
 }
 """
-
-
-def _fixture(name: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
-    """The configuration, the official weights, and what was stored beside them."""
-    tensors = load_file(FOLDER / f"{name}.safetensors")
-    weights = {k.removeprefix("state_dict."): v for k, v in tensors.items() if k.startswith("state_dict.")}
-    stored = {k: v for k, v in tensors.items() if not k.startswith("state_dict.")}
-    description: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
-    return description, weights, stored
 
 
 def _model(config: dict[str, Any], image: tuple[int, ...], folder: Path) -> Model:
@@ -99,19 +86,14 @@ def test_no_fixture_is_missing() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_stored_feature(name: str, tmp_path: Path) -> None:
-    fixture, weights, stored = _fixture(name)
+    about, weights, stored = read_state_dict("vmamba", name)
     images = stored.pop("input")
-    model = _model(fixture["config"], images.shape[2:], tmp_path)
-    assert sum(p.numel() for p in model.parameters()) == fixture["params"]
+    model = _model(about["config"], images.shape[2:], tmp_path)
+    assert sum(p.numel() for p in model.parameters()) == about["params"]
     report = load_weights(model, weights)
     assert report.complete
     assert report.layout == "vmamba"
-    features = _features(model, images, fixture["config"]["norm_layer"] == "ln2d")
-    assert features.keys() == stored.keys()
-    for key, expected in stored.items():
-        assert features[key].shape == expected.shape, key
-        error = (features[key] - expected).abs().max()
-        assert error <= (OUTPUT if key == "output" else FEATURE * expected.abs().max()), f"{key}: {error}"
+    assert_close(_features(model, images, about["config"]["norm_layer"] == "ln2d"), stored)
     back = to_layout(model, "vmamba")
     assert back.keys() == weights.keys()
     assert all(torch.equal(tensor, weights[key]) for key, tensor in back.items())
@@ -119,8 +101,8 @@ def test_every_stored_feature(name: str, tmp_path: Path) -> None:
 
 def test_feature_maps_are_those_of_the_stages() -> None:
     name = "vmamba_b_v05noz_s1_nonsquare_56x72"
-    fixture, weights, stored = _fixture(name)
-    model = _model(fixture["config"], (224, 224), Path())
+    about, weights, stored = read_state_dict("vmamba", name)
+    model = _model(about["config"], (224, 224), Path())
     load_weights(model, weights)
     with torch.no_grad():
         maps = model.eval().forward_intermediates(stored["input"], intermediates_only=True)

@@ -6,18 +6,15 @@ dense-prediction variant does: the image to multiples of 4, odd maps by a row or
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file
+from goldens import read_state_dict
 from torch import Tensor
 from torch.nn import functional
 
 import archdsl
 from archdsl.weights import load_weights, to_layout
 
-GOLDENS = Path(__file__).parents[1] / "data" / "goldens" / "mila"
 Weights = dict[str, Tensor]
 
 
@@ -130,21 +127,15 @@ def _reference(w: Weights, images: Tensor, heads: list[int]) -> list[Tensor]:
     return found
 
 
-def _weights(name: str) -> tuple[Weights, dict[str, Tensor]]:
-    tensors = load_file(GOLDENS / f"{name}.safetensors")
-    weights = {k.removeprefix("state_dict."): v for k, v in tensors.items() if k.startswith("state_dict.")}
-    return weights, tensors
-
-
 def test_the_reference_is_the_official_code() -> None:
-    weights, stored = _weights("mila_a_e16_h1248_64")
+    _, weights, stored = read_state_dict("mila", "mila_a_e16_h1248_64")
     *stages, logits = _reference(weights, stored["input"], [1, 2, 4, 8])
     assert (logits - stored["output"]).abs().max() < 1e-5
     for stage, found in enumerate(stages):
         expected = stored[f"feat.stage{stage}"]
         error = (found.flatten(2).transpose(1, 2) - expected).abs().max()
         assert error <= 2e-5 * expected.abs().max()
-    weights, stored = _weights("mila_dense_e12_nonsquare_64x96")
+    _, weights, stored = read_state_dict("mila", "mila_dense_e12_nonsquare_64x96")
     for stage, found in enumerate(_reference(weights, stored["input"], [1, 3, 3, 6])):
         assert (found - stored[f"output.{stage}"]).abs().max() < 1e-4
 
@@ -170,7 +161,7 @@ def _assert_same(model: archdsl.Model, weights: Weights, heads: list[int], size:
 @pytest.mark.parametrize("built_for", [64, (61, 83)])
 def test_any_size(built_for: int | tuple[int, int]) -> None:
     """Nothing depends on the size that a model was built for."""
-    weights, _ = _weights("mila_a_e16_h1248_64")
+    _, weights, _ = read_state_dict("mila", "mila_a_e16_h1248_64")
     heads = [1, 2, 4, 8]
     model = archdsl.build(
         "mila", dim=16, depths=[1, 1, 2, 1], heads=heads, mlp_ratio=2, classes=10, image=built_for
@@ -182,7 +173,7 @@ def test_any_size(built_for: int | tuple[int, int]) -> None:
 
 
 def test_any_size_for_dense_prediction() -> None:
-    weights, _ = _weights("mila_dense_e12_nonsquare_64x96")
+    _, weights, _ = read_state_dict("mila", "mila_dense_e12_nonsquare_64x96")
     heads = [1, 3, 3, 6]
     overrides = {"head": None, "feature_norm": "layer_norm"}
     model = archdsl.build(
