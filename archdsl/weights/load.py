@@ -12,7 +12,7 @@ from torch import Tensor
 
 from archdsl.compiler.model import Model
 from archdsl.diagnostics import Diagnostic, DiagnosticError
-from archdsl.weights.layout import Entry, Layout, Place, matches, numbered
+from archdsl.weights.layout import Entry, Layout, Piece, Place, matches, numbered
 from archdsl.weights.layouts import OWN, recognise
 from archdsl.weights.positions import Places, in_sequence, resize_positions, square_grid
 from archdsl.weights.read import Checkpoint, read_checkpoint
@@ -88,6 +88,8 @@ class _Plan:
     mismatched: list[Mismatch] = field(default_factory=list)
     not_finite: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    read: dict[tuple[tuple[str, ...], Piece | None], int] = field(default_factory=dict)
+    """Which tensor of the model, by its address, has what stands there: a checkpoint has it for one alone."""
 
     def locate(self, name: str) -> Place | None:
         """Where a tensor of the model stands in the checkpoint."""
@@ -99,6 +101,10 @@ class _Plan:
         """Finds what belongs into one tensor of the model."""
         place = self.locate(name)
         if place is None or not all(key in self.checkpoint.tensors for key in place.keys):
+            self.missing.append(name)
+            return
+        first = self.read.setdefault((place.keys, place.entry.piece), target.data_ptr())
+        if first != target.data_ptr():
             self.missing.append(name)
             return
         self.used.update(place.keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from archdsl.compiler.model import Model
 from archdsl.diagnostics import Diagnostic, DiagnosticError
 from archdsl.weights.files import written
-from archdsl.weights.layout import Piece, numbered
+from archdsl.weights.layout import Piece, Place, numbered
 from archdsl.weights.layouts import layout_named
 from archdsl.weights.load import DIGEST, GRIDS, KEYS, position_places
 from archdsl.weights.positions import extras_first
@@ -33,32 +34,15 @@ def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
         return dict(tensors)
     stages = tuple(model.stages)
     places = position_places(model) if table.extras_first else {}
-    out: dict[str, Tensor] = {}
-    pieces: dict[str, dict[int, Tensor]] = {}
-    cuts: dict[str, Piece] = {}
+    found: dict[str, dict[Piece | None, Tensor]] = {}
     homeless: list[str] = []
     for name, tensor in tensors.items():
         place = table.locate(numbered(name, stages))
-        if place is None:
-            homeless.append(name)
-            continue
         ours = extras_first(tensor, places[name].extras) if name in places else tensor
-        try:
-            theirs = list(zip(place.keys, place.entry.conversion.to_theirs(ours), strict=True))
-        except ValueError:
+        if place is None or not _put(found, place, ours):
             homeless.append(name)
-            continue
-        for key, value in theirs:
-            if place.entry.piece is None:
-                out[key] = value
-            else:
-                cuts[key] = place.entry.piece
-                pieces.setdefault(key, {})[place.entry.piece.index] = value
-    for key, found in pieces.items():
-        if sorted(found) == list(range(cuts[key].of)):
-            out[key] = cuts[key].assembled([found[i] for i in sorted(found)])
-        else:
-            homeless.append(key)
+    out = {key: whole for key, pieces in found.items() if (whole := _whole(pieces)) is not None}
+    homeless += [key for key in found if key not in out]
     if homeless:
         raise DiagnosticError(
             Diagnostic(
@@ -69,6 +53,35 @@ def to_layout(model: Model, layout: str) -> dict[str, Tensor]:
             )
         )
     return out
+
+
+def _put(found: dict[str, dict[Piece | None, Tensor]], place: Place, ours: Tensor) -> bool:
+    """Adds what a tensor of ours is in the checkpoint, by key and piece; None stands for a whole tensor.
+
+    Returns:
+        False where it can't be converted, or another tensor has its place.
+    """
+    try:
+        theirs = place.entry.conversion.to_theirs(ours)
+    except ValueError:
+        return False
+    piece = place.entry.piece
+    if len(theirs) != len(place.keys) or any(piece in found.get(key, {}) for key in place.keys):
+        return False
+    for key, value in zip(place.keys, theirs, strict=True):
+        found.setdefault(key, {})[piece] = value
+    return True
+
+
+def _whole(pieces: Mapping[Piece | None, Tensor]) -> Tensor | None:
+    """A tensor of the checkpoint; None where pieces of it are missing."""
+    if None in pieces:
+        return pieces[None]
+    by_index = {piece.index: (piece, value) for piece, value in pieces.items() if piece is not None}
+    piece = by_index[min(by_index)][0]
+    if len(by_index) < piece.of:
+        return None
+    return piece.assembled([by_index[index][1] for index in range(piece.of)])
 
 
 def save_weights(model: Model, path: str | os.PathLike[str]) -> None:

@@ -139,6 +139,18 @@ def test_a_checkpoint_with_a_gate_does_not_fit_a_model_without() -> None:
         load_weights(archdsl.build("vmamba", **SMALL), to_layout(gated, "vmamba"))
 
 
+def test_a_fifth_scan_has_no_place() -> None:
+    order = "[rows, columns, rows, reverse(rows), reverse(columns)]"
+    five, four = (
+        archdsl.build("vmamba", overrides={"order": order}, **SMALL),
+        archdsl.build("vmamba", **SMALL),
+    )
+    with pytest.raises(DiagnosticError, match=r"(?s)E503.*rows_2"):
+        to_layout(five, "vmamba")
+    with pytest.raises(DiagnosticError, match=r"(?s)E503.*rows_2"):
+        load_weights(five, to_layout(four, "vmamba"))
+
+
 def test_another_task_keeps_the_trunk() -> None:
     source, target = archdsl.build("vmamba", **SMALL), archdsl.build("vmamba", **(SMALL | {"classes": 3}))
     report = load_weights(target, to_layout(source, "vmamba"), strict=False)
