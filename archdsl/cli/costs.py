@@ -17,7 +17,7 @@ from archdsl.cli.tables import console, stage_table
 from archdsl.graph.comparison import Compared, Comparison
 from archdsl.graph.elaboration.files import Unit
 from archdsl.graph.listing import Listed, about, numbered
-from archdsl.graph.published import ALL_BUT_SCANS
+from archdsl.graph.published import CONVENTIONS
 from archdsl.graph.views.summary import UNITS, short, size_text, stage_rows
 
 DIFFERS = "≠"
@@ -26,11 +26,6 @@ MIN_NAME = 24
 """Columns that names can do with; longer ones go on in the next line where there is little room."""
 LAST_TO_GO = 2
 """Columns that are spared sooner than these go before a name is broken."""
-
-_SAID = {
-    "scan9": "scans as 9 x tokens x channels x state + tokens x channels",
-    "norms": "5 for each number of a layer norm, 2 for each of a batch norm",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +95,7 @@ def _line(published: Comparison) -> Text:
     ):
         if compared is not None:
             parts.append(Text.assemble(_printed(printed, compared), f" {what}"))
-            if what == "MACs" and _counts_otherwise(published):
+            if what == "MACs" and published.counts_otherwise:
                 parts[-1].append(f" ({short(compared.ours)} counted likewise)")
         elif printed is not None:
             parts.append(Text(f"{what} {printed}"))
@@ -207,10 +202,10 @@ def _legend(published: Sequence[Comparison]) -> Iterator[str]:
     """What the signs mean that stand in a table."""
     if any(c is not None and not c.agrees for p in published for c in (p.params, p.macs)):
         yield f"{DIFFERS}: our count of the same, rounded to as many digits, is another"
-    if any(map(_counts_otherwise, published)):
+    if any(p.counts_otherwise for p in published):
         told = list(dict.fromkeys(p.figures.macs_of for p in published if p.macs is not None))
         yield f"counted likewise: what is counted there: {'; or '.join(map(', '.join, told))}"
-        yield from (f"{name}: {said}" for name, said in _SAID.items() if any(name in t for t in told))
+        yield from (f"{name}: {said}" for name, said in CONVENTIONS.items() if any(name in t for t in told))
 
 
 def _print_notes(out: Console, notes: Iterable[tuple[str, str]]) -> None:
@@ -247,7 +242,7 @@ def _published(rows: Sequence[Listed], notes: Mapping[str, int]) -> list[_Column
         return ["" if row.published is None else cell(row.published) for row in rows]
 
     tables = cells(lambda p: p.figures.table)
-    others = any(row.published is not None and _counts_otherwise(row.published) for row in rows)
+    others = any(row.published is not None and row.published.counts_otherwise for row in rows)
     likewise = cells(lambda p: "" if p.macs is None else short(p.macs.ours)) if others else []
     return [
         _Column("published\nas", cells(lambda p: p.figures.row), 6, left=True),
@@ -258,10 +253,6 @@ def _published(rows: Sequence[Listed], notes: Mapping[str, int]) -> list[_Column
         _Column("top-1", cells(lambda p: "" if p.figures.top1 is None else str(p.figures.top1)), 2),
         _Column("note", cells(lambda p: str(notes.get(p.note, ""))), 1),
     ]
-
-
-def _counts_otherwise(published: Comparison) -> bool:
-    return published.macs is not None and published.figures.macs_of != ALL_BUT_SCANS
 
 
 def _nonzero(count: int) -> str:

@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
 from archdsl.graph.architecture import Architecture
 from archdsl.graph.cost import Cost, norms, scan9
-from archdsl.graph.published import NOT_FOUND, Figures
+from archdsl.graph.published import ALL_BUT_SCANS, NOT_FOUND, Figures
 
 _UNITS: Mapping[str, int] = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -53,6 +53,11 @@ class Comparison:
             for what, c in named
             if c is not None and not c.agrees
         )
+
+    @property
+    def counts_otherwise(self) -> bool:
+        """Whether the paper counts something else than all but scans."""
+        return self.macs is not None and self.figures.macs_of != ALL_BUT_SCANS
 
     @property
     def note(self) -> str:

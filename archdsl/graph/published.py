@@ -20,6 +20,11 @@ NOT_FOUND = "not found"
 
 CountClass = Literal["linear", "conv", "attention", "scan", "scan9", "norms"]
 """What a paper counts: classes of `Macs`, and what `archdsl.graph.cost` has as `scan9` and `norms`."""
+CONVENTIONS: Mapping[str, str] = {
+    "scan9": "scans as 9 x tokens x channels x state + tokens x channels",
+    "norms": "5 for each number of a layer norm, 2 for each of a batch norm",
+}
+"""Counts that no class of `Macs` has, in words."""
 ALL_BUT_SCANS: tuple[CountClass, ...] = ("linear", "conv", "attention")
 
 _COUNT = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})? ?[KMGT]?|[0-9]{1,3}(?:,[0-9]{3})+)")
@@ -189,7 +194,7 @@ def _all_refused(
 _HELP = {
     "params": 'write it as it is printed: `params = "29M"`, or "not found"',
     "macs": 'write it as it is printed: `macs = "4.5G"`, or "not found"',
-    "macs_of": "name some of: linear, conv, attention, scan, scan9, norms",
+    "macs_of": f"name some of: {', '.join(get_args(CountClass))}",
     "top1": 'write per cent: `top1 = 82.3`, or "not found"',
 }
 

@@ -139,8 +139,7 @@ class LinearAttention(RunsScans, StreamModule):
         delta, bias = (torch.ones_like(v), None) if step is None else step
         inside = step is not None and self.input_gate
         u = v
-        if not self._scans_as_it_is:
-            assert bias is not None
+        if bias is not None and not self._scans_as_it_is:
             delta, bias = F.softplus(delta.to(_wide(v.dtype)) + bias), None
             u = v / delta.clamp(min=SMALLEST_STEP)
         A = delta.new_zeros(v.shape[2], self.key_dim) if self.A_log is None else decay_rates(self.A_log)

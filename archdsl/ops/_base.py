@@ -147,7 +147,7 @@ class Op(BaseModel):
         return 0
 
     def reduction(self, x: Feature, y: Feature) -> int:
-        """Places of `x` for one place of `y` along a side; 1 where the operator keeps the map.."""
+        """Places of `x` for one place of `y` along a side; 1 where the operator keeps the map."""
         return max(1, round(x.grid[0] / y.grid[0])) if x.is_map and y.is_map else 1
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:

@@ -16,7 +16,7 @@ from archdsl.ops._types import MAX_WIDTH, describe
 MAX_IMAGE = 16_384
 
 
-def _value(cell: Cell, span: Span) -> Value:
+def _value(cell: Cell) -> Value:
     value = value_of(cell)
     if isinstance(value, Word) and cell.expr is not None and cell.scope is not None:
         raise unknown_word(value, cell.expr, cell.scope)
@@ -30,7 +30,7 @@ def size(cell: Cell, span: Span, low: int, high: int, what: str) -> int:
         SpecError: E205, E310.
     """
     span = place(cell, span)
-    n = whole(_value(cell, span), span)
+    n = whole(_value(cell), span)
     if not low <= n <= high:
         raise mistake(
             "E310",
@@ -58,7 +58,7 @@ def image(cell: Cell, span: Span) -> tuple[int, int]:
         SpecError: E205, E310.
     """
     span = place(cell, span)
-    value = _value(cell, span)
+    value = _value(cell)
     sides = value if isinstance(value, tuple) else (value, value)
     if len(sides) != 2:
         raise mistake(
@@ -87,7 +87,7 @@ def rate(cell: Cell, span: Span) -> float:
         SpecError: E205, E218.
     """
     span = place(cell, span)
-    value = _value(cell, span)
+    value = _value(cell)
     if value is None or value is False:
         return 0.0
     n = number(value, span, "a rate below 1")

@@ -10,7 +10,7 @@ from archdsl.graph.elaboration.files import Unit, load_file
 from archdsl.graph.library import folder, shipped
 from archdsl.graph.listing import Listed, Papers, about, numbered
 from archdsl.graph.load import load
-from archdsl.graph.published import ALL_BUT_SCANS, beside
+from archdsl.graph.published import CONVENTIONS, beside
 from archdsl.graph.recipes import init_recipes
 from archdsl.graph.views.summary import UNITS, short
 
@@ -24,8 +24,9 @@ What is shipped in `specs/`, counted, beside what is printed of it.
 
 ≠ marks a printed count that is not ours, rounded to as many digits; the note says why, as far as it is known.
 "Counted likewise" is our count of what the paper counts, where that is not all but scans; `scan9` stands for
-scans as 9 x tokens x channels x state + tokens x channels, `norms` for 5 for each number of a layer norm and
-2 for each of a batch norm, as fvcore counts them. What was looked for in vain is "not found".
+{CONVENTIONS["scan9"]}, `norms` for
+{CONVENTIONS["norms"]}, as fvcore counts them.
+What was looked for in vain is "not found".
 
 `archdsl cost --all specs/mamba_r.arch` prints such a table. It finds the printed figures in
 `specs/mamba_r.published.toml`; how to write such a file is in
@@ -108,7 +109,7 @@ def _columns(rows: Sequence[Listed], notes: Mapping[str, int]) -> dict[str, list
         add("in", _escaped(p.figures.table) if p else "")
         add("params, published", _printed(p.figures.params, p.params) if p else "")
         add("MACs, published", _printed(p.figures.macs, p.macs) if p else "")
-        otherwise = p is not None and p.macs is not None and p.figures.macs_of != ALL_BUT_SCANS
+        otherwise = p is not None and p.counts_otherwise
         add("counted likewise", _likewise(p.macs, p.figures.macs_of) if p and p.macs and otherwise else "")
         add("top-1", "" if p is None or p.figures.top1 is None else str(p.figures.top1))
         add("note", str(notes.get(p.note, "")) if p else "")
