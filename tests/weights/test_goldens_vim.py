@@ -1,7 +1,7 @@
 """Vim reproduces the numbers of the official code, at every feature that a fixture stores.
 
-What the official code can be configured to and no fixture has is held to a plain rewriting of it, which
-has to reproduce the fixtures too.
+What the official code can be configured to and no fixture has is held to `families.vim_by_hand`, written
+from the model's description, which has to reproduce the fixtures too.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def test_every_stored_feature(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_rewriting_by_hand_reproduces_the_fixtures(name: str) -> None:
+def test_what_is_written_by_hand_reproduces_the_fixtures(name: str) -> None:
     fixture = read(FOLDER, name)
     weights = {k: v.double() for k, v in fixture.weights.items()}
     found = vim(weights, fixture.stored["input"].double(), fixture.config)

@@ -178,19 +178,21 @@ PATTERNS = {
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@pytest.mark.parametrize(("gate", "vss", "state"), [("ss2d_z", "mixing_only", 5), ("ss2d", "metaformer", 1)])
-def test_the_whole_net(pattern: str, gate: str, vss: str, state: int) -> None:
+@pytest.mark.parametrize(
+    ("gate", "block_type", "state"), [("ss2d_z", "mixing_only", 5), ("ss2d", "metaformer", 1)]
+)
+def test_the_whole_net(pattern: str, gate: str, block_type: str, state: int) -> None:
     arguments = ", ".join(f"{name} = {value}" for name, value in PATTERNS[pattern].items())
     overrides = {
         "mixing": f"{gate}({arguments})" if arguments else gate,
-        "vss": vss,
+        "block_type": block_type,
         "stem": "patch_embed(4, dim) -> layer_norm",
         "downsample": "down_v1",
     }
     torch.manual_seed(0)
     model = archdsl.build("vmamba", overrides=overrides, state=state, expand=2, mlp_ratio=2, **COMMON).eval()
     weights = _random_weights(model)
-    assert ("layers.0.blocks.0.norm2.weight" in weights) == (vss == "metaformer")
+    assert ("layers.0.blocks.0.norm2.weight" in weights) == (block_type == "metaformer")
     report = load_weights(model, weights)
     assert report.complete
     back = to_layout(model, "vmamba")
