@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -60,46 +59,3 @@ def visited_grid(path: str, size: int, grid: tuple[int, int]) -> tuple[int, int]
         return grid
     height, width = grid
     return (-(-height // size) * size, -(-width // size) * size)
-
-
-@lru_cache(maxsize=1024)
-def permutation(path: str, size: int, grid: tuple[int, ...]) -> tuple[int, ...]:
-    """Row-major indices of the patches in the order in which `path` visits them; -1 for a zero slot.
-
-    >>> permutation("snake", 0, (2, 3))
-    (0, 1, 2, 5, 4, 3)
-    >>> permutation("local", 2, (2, 3))
-    (0, 1, 3, 4, 2, -1, 5, -1)
-
-    Args:
-        path: as in `Order`; a list of tokens without places (a one-dimensional grid) knows `rows` only.
-        size: side of the windows of `local`.
-        grid: (height, width) or (tokens,).
-
-    Raises:
-        ValueError: for a path that needs a map on something that is none.
-    """
-    if path == "rows":
-        n = 1
-        for g in grid:
-            n *= g
-        return tuple(range(n))
-    if len(grid) != 2:
-        raise ValueError(f"the order `{Order(path, size=size).text}` needs a map")
-    h, w = grid
-    if path.endswith("columns") and path != "columns":
-        turned = permutation(path.removesuffix("_columns"), size, (w, h))
-        return tuple(-1 if t < 0 else t % h * w + t // h for t in turned)
-    if path == "columns":
-        return tuple(r * w + c for c in range(w) for r in range(h))
-    if path == "snake":
-        return tuple(r * w + c for r in range(h) for c in (range(w) if r % 2 == 0 else range(w - 1, -1, -1)))
-    if path == "local":
-        return tuple(
-            r * w + c if r < h and c < w else -1
-            for r0 in range(0, h, size)
-            for c0 in range(0, w, size)
-            for r in range(r0, r0 + size)
-            for c in range(c0, c0 + size)
-        )
-    raise ValueError(f"no such order: {path}")

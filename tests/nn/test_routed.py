@@ -10,10 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orders_by_hand import permutation
 from torch import Tensor, nn
 
 from archdsl.compiler.modules import module_of
-from archdsl.features import Extra, Feature, Order, Word, permutation
+from archdsl.features import Extra, Feature, Order, Word
 from archdsl.graph.node import Node, make_node, total_macs, total_params
 from archdsl.nn.routed import Routed
 from archdsl.nn.stream import Stream
