@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from counts import assert_counted
 from families import FAMILIES, family_of
-from torch.utils.flop_counter import FlopCounterMode
 
 import archdsl
 from archdsl.graph.library import index
@@ -35,15 +35,7 @@ def test_published_parameters(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_cost_is_that_of_the_module(name: str) -> None:
-    cost = archdsl.load(name).cost()
-    model = archdsl.build(name, device="meta", backend="reference").eval()
-    assert sum(p.numel() for p in model.parameters()) == cost.params
-    assert all(p.is_meta for p in model.parameters())
-    with FlopCounterMode(display=False) as counted, torch.no_grad():
-        model(_images(model, 1).to("meta"))
-    assert counted.get_total_flops() == 2 * cost.macs.total
-    for path, row in zip(dict(archdsl.load(name).top()), cost.rows, strict=True):
-        assert sum(p.numel() for p in model.get_submodule(path).parameters()) == row.params, path
+    assert_counted(archdsl.build(name, device="meta", backend="reference"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)

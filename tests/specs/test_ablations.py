@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from counts import assert_counted
 from families import family_of
-from torch.utils.flop_counter import FlopCounterMode
 
 import archdsl
 
@@ -122,26 +122,15 @@ def test_trains_a_step(file: str, name: str) -> None:
     assert (rough.float() - exact).abs().max() <= 0.1 * exact.abs().max() + 0.02
 
 
-def _counts_are_those_of(model: archdsl.Model) -> None:
-    cost = model.architecture.cost()
-    assert sum(p.numel() for p in model.parameters()) == cost.params
-    with FlopCounterMode(display=False) as counted, torch.no_grad():
-        model(_images(model, 1).to("meta"))
-    assert counted.get_total_flops() == 2 * cost.macs.total
-    for path, row in zip(dict(model.architecture.top()), cost.rows, strict=True):
-        assert sum(p.numel() for p in model.get_submodule(path).parameters()) == row.params, path
-
-
 @pytest.mark.parametrize(("file", "name"), NAMES)
 def test_cost_is_that_of_the_module(file: str, name: str) -> None:
-    _counts_are_those_of(_small(file, name, device="meta", backend="reference").eval())
+    assert_counted(_small(file, name, device="meta", backend="reference"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "name"), NAMES)
 def test_cost_is_that_of_the_module_as_published(file: str, name: str) -> None:
-    model = archdsl.build(ABLATIONS / f"{file}.arch", name, device="meta", backend="reference")
-    _counts_are_those_of(model.eval())
+    assert_counted(archdsl.build(ABLATIONS / f"{file}.arch", name, device="meta", backend="reference"))
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from counts import assert_counted
 
 import archdsl
 from archdsl.compiler import Model
@@ -109,12 +109,7 @@ def _operators(architecture: Architecture, stage: int) -> set[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_cost_is_that_of_the_module(name: str) -> None:
-    architecture = loaded(name)
-    model = built(name, "meta").eval()
-    with FlopCounterMode(display=False) as counter:
-        model(torch.empty(1, 3, *architecture.image, device="meta"))
-    assert architecture.cost().params == sum(p.numel() for p in model.parameters())
-    assert 2 * architecture.cost().macs.total == counter.get_total_flops()
+    assert_counted(built(name, "meta"))
 
 
 @pytest.mark.parametrize("name", NAMES)
