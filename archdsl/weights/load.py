@@ -109,7 +109,10 @@ class _Plan:
             return
         self.used.update(place.keys)
         theirs = [self.checkpoint.tensors[key] for key in place.keys]
-        mismatch = Mismatch(name, " + ".join(place.keys), tuple(target.shape), tuple(theirs[0].shape))
+        pieces = place.entry.piece.of if place.entry.piece is not None else 1
+        mismatch = Mismatch(
+            name, " + ".join(place.keys), tuple(target.shape), tuple(theirs[0].shape), pieces=pieces
+        )
         reason = next(filter(None, (_unusable(t, target) for t in theirs)), "")
         if reason:
             self.mismatched.append(replace(mismatch, reason=reason))

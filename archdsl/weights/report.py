@@ -17,6 +17,7 @@ class Mismatch:
         key: in the checkpoint.
         expected, found: shapes; the same where `reason` says what else differs.
         reason: what is wrong in words, where the shapes don't say it.
+        pieces: how many of the model's tensors the one of the checkpoint holds, where it is more than one.
     """
 
     name: str
@@ -24,11 +25,15 @@ class Mismatch:
     expected: tuple[int, ...]
     found: tuple[int, ...]
     reason: str = ""
+    pieces: int = 1
 
     def __str__(self) -> str:
-        return (
-            f"{self.name}: {self.reason or f'model {_shape(self.expected)}, checkpoint {_shape(self.found)}'}"
-        )
+        if self.reason:
+            return f"{self.name}: {self.reason}"
+        ours, theirs = f"model {_shape(self.expected)}", _shape(self.found)
+        if self.pieces > 1:
+            return f"{self.name}: {ours}, as one of {self.pieces} in the checkpoint's {self.key}, {theirs}"
+        return f"{self.name}: {ours}, checkpoint {theirs}"
 
 
 @dataclass(frozen=True, slots=True)

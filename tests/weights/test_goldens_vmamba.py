@@ -155,3 +155,24 @@ def test_another_task_keeps_the_trunk() -> None:
     source, target = archdsl.build("vmamba", **SMALL), archdsl.build("vmamba", **(SMALL | {"classes": 3}))
     report = load_weights(target, to_layout(source, "vmamba"), strict=False)
     assert {m.name for m in report.mismatched} == {"head.linear.weight", "head.linear.bias"}
+
+
+@pytest.mark.parametrize(
+    ("key", "cut", "told"),
+    [
+        ("x_proj_weight", slice(0, 3), "model 3 x 16, as one of 4 in the checkpoint's {}, 3 x 3 x 16"),
+        ("x_proj_weight", 0, "model 3 x 16, as one of 4 in the checkpoint's {}, 3 x 16"),
+        ("A_logs", slice(1, None), "model 16 x 1, as one of 4 in the checkpoint's {}, 63 x 1"),
+    ],
+)
+def test_a_stack_of_another_number_of_routes_is_told(key: str, cut: slice | int, told: str) -> None:
+    def small() -> Model:
+        return archdsl.build("vmamba", dim=16, depths=[1, 1, 1, 1], image=32, classes=5)
+
+    weights = to_layout(small(), "vmamba")
+    whole = f"layers.0.blocks.0.op.{key}"
+    weights[whole] = weights[whole][cut]
+    with pytest.raises(DiagnosticError) as refused:
+        load_weights(small(), weights)
+    assert refused.value.diagnostics[0].code == "E503"
+    assert refused.value.diagnostics[0].notes[0].endswith(told.format(whole))
