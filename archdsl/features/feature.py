@@ -54,9 +54,15 @@ class Feature:
         return len(self.grid) == 2
 
     def __str__(self) -> str:
-        shape = " x ".join(map(str, self.grid)) if self.grid else "a vector"
         more = "".join(f" + {e.count} {e.kind}" for e in self.extras)
-        return f"{shape}{more}, dim {self.dim}"
+        return f"{self.shape}{more}, dim {self.dim}"
+
+    @property
+    def shape(self) -> str:
+        """The grid in words: `14 x 14`, `12 tokens`, `a vector`."""
+        if self.is_map or not self.grid:
+            return " x ".join(map(str, self.grid)) or "a vector"
+        return f"{self.patches} token{'s' if self.patches != 1 else ''}"
 
 
 class Segment(NamedTuple):

@@ -28,4 +28,6 @@ def _text(value: object) -> str:
     """A value in the words of the language."""
     if value is None or isinstance(value, bool):
         return "none" if value is None else "on" if value else "off"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_text, value))}]"
     return str(value)

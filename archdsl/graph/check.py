@@ -39,7 +39,7 @@ def _check(unit: Unit, report: Report) -> None:
     taken = Taken()
     builder = Builder()
     for name, arch in unit.arches.items():
-        with report.guard():
+        with report.of(name, arch.span), report.guard():
             if isinstance(arch, t.ArchDef):
                 check_arch_lets(arch, unit, report)
             plan = plan_of(unit, name)

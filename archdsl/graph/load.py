@@ -66,7 +66,9 @@ def load(
         raise DiagnosticError(*report.sorted())
     taken = Taken()
     plan = Plan(plan.name, plan.arch, plan.unit, (*plan.given, *given), plan.span)
-    architecture = elaborate(plan, report, Builder(), taken)
+    defined = unit.arch(name)
+    with report.of(name, defined[0].span if defined else plan.span):
+        architecture = elaborate(plan, report, Builder(), taken)
     report.add(*(d for d in taken.mistakes() if d.code != "E206" or not plan.given))
     if architecture is None or report.failed:
         raise DiagnosticError(*report.sorted())

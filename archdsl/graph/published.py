@@ -29,6 +29,9 @@ ALL_BUT_SCANS: tuple[CountClass, ...] = ("linear", "conv", "attention")
 
 _COUNT = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})? ?[KMGT]?|[0-9]{1,3}(?:,[0-9]{3})+)")
 _HEADER = re.compile(r"""\s*\[\s*["']?([^]"'.]*)["']?""")
+_TWICE = re.compile(r"(?i)cannot (?:declare (\(.*\)) twice|overwrite a value)")
+_QUOTED = re.compile(r"'([^']*)'")
+_LONG_NUMBER = re.compile(r"[0-9_]{4300,}")
 _LINE_OF_ERROR = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)$")
 
 
@@ -50,6 +53,18 @@ def _percentage(value: float | str) -> float | str:
     return value
 
 
+def _text(text: str) -> str:
+    """Without line breaks, and without what a terminal would act on."""
+    line = " ".join(text.split())
+    if not line.isprintable():
+        raise ValueError("no plain text")
+    return line
+
+
+Text = Annotated[str, AfterValidator(_text)]
+"""Plain text; blanks and line breaks count as one blank."""
+
+
 class Figures(BaseModel):
     """What is published of one architecture. Texts are as printed.
 
@@ -66,14 +81,14 @@ class Figures(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    row: str = ""
-    table: str = ""
-    source: str = ""
+    row: Text = ""
+    table: Text = ""
+    source: Text = ""
     params: Annotated[str, AfterValidator(_count)] | None = None
     macs: Annotated[str, AfterValidator(_count)] | None = None
     macs_of: Annotated[tuple[CountClass, ...], Field(strict=False, min_length=1)] = ALL_BUT_SCANS
     top1: Annotated[float | str, AfterValidator(_percentage)] | None = None
-    note: str = ""
+    note: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +136,16 @@ def read_published(spec: Path, arches: Sequence[str]) -> Published:
         raise DiagnosticError(_no_toml(source, str(error))) from None
     except RecursionError:
         raise DiagnosticError(_no_toml(source, "Nested too deep")) from None
+    except ValueError:  # Python converts no numbers of more than 4300 digits
+        raise DiagnosticError(_too_long(source)) from None
     wrong: list[Diagnostic] = []
     rows: dict[str, Figures] = {}
     paper = data.pop("source", "")
-    if not isinstance(paper, str):
+    if not isinstance(paper, str) or not paper.isprintable():
         wrong.append(_refused(source, "", "source", "string_type", paper))
     for arch, row in data.items():
         if not isinstance(row, dict):
-            wrong.append(_unknown_key(source, "", arch, ["source"]))
+            wrong.append(_no_row(source, arch, arches))
         elif arch not in arches:
             wrong.append(_unknown_arch(source, arch, spec, arches))
         else:
@@ -152,11 +169,44 @@ def _no_toml(source: Source, error: str) -> Diagnostic:
         last = source.text.count("\n") + 1
         line, column = (int(found[1]), int(found[2])) if found[1] else (last, len(source.line(last)) + 1)
         error = error[: found.start()]
+    if twice := _TWICE.search(error):
+        error = (
+            f"{'.'.join(_QUOTED.findall(twice[1]))} is there already" if twice[1] else "it is there already"
+        )
+        step = "write each arch once, and each key of it"
+    else:
+        step = 'write `[name_of_an_arch]`, and below it lines such as `params = "29M"`'
     return Diagnostic(
         "E511", "the published figures are no TOML", Span(source, line, column, line, column + 1),
-        error[:1].lower() + error[1:],
-        help="write `[name_of_an_arch]`, and below it lines such as `params = \"29M\"`",
+        error[:1].lower() + error[1:], help=step,
     )  # fmt: skip
+
+
+def _too_long(source: Source) -> Diagnostic:
+    line, column = 1, 1
+    if found := _LONG_NUMBER.search(source.text):
+        before = source.text[: found.start()]
+        line, column = before.count("\n") + 1, found.start() - (before.rfind("\n") + 1) + 1
+    return Diagnostic(
+        "E511", "a number has too many digits", Span(source, line, column, line, column + 1),
+        "no published figure is so long", help="write it as it is printed",
+    )  # fmt: skip
+
+
+def _no_row(source: Source, key: str, arches: Sequence[str]) -> Diagnostic:
+    """A key above all rows that is none, or an arch that has no row of its own."""
+    if key in arches:
+        return Diagnostic(
+            "E511", f"`{key}` has no row", _place(source, key), "a row is one table, with figures below it",
+            help=f"write `[{key}]` in a line of its own, and its figures below",
+        )  # fmt: skip
+    if key in Figures.model_fields:
+        return Diagnostic(
+            "E511", f"`{key}` stands above all rows", _place(source, "", key),
+            "only source is for the whole file",
+            help=f"write `[{arches[0] if arches else 'name_of_an_arch'}]` in a line above it",
+        )  # fmt: skip
+    return _unknown_key(source, "", key, ["source"])
 
 
 def _unknown_arch(source: Source, arch: str, spec: Path, arches: Sequence[str]) -> Diagnostic:
@@ -194,7 +244,7 @@ def _all_refused(
 _HELP = {
     "params": 'write it as it is printed: `params = "29M"`, or "not found"',
     "macs": 'write it as it is printed: `macs = "4.5G"`, or "not found"',
-    "macs_of": f"name some of: {', '.join(get_args(CountClass))}",
+    "macs_of": 'name some in a list, `macs_of = ["linear", "conv"]`: ' + ", ".join(get_args(CountClass)),
     "top1": 'write per cent: `top1 = 82.3`, or "not found"',
 }
 
@@ -210,6 +260,13 @@ def _refused(source: Source, arch: str, key: str, kind: str, value: object) -> D
 
 
 def _shown(value: object) -> str:
+    """A value as TOML has it, cut where it is long."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value[:9]))}{', ...' if value[9:] else ''}]"
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 40 else f"{text[:36]} ..."
 

@@ -78,14 +78,16 @@ def check_text(source: Source) -> None:
 
 
 def _too_large(name: str) -> Diagnostic:
+    kind = _kind(name)
+    split = "" if name.endswith(".toml") else "split it and join the parts with `use`; "
     return Diagnostic(
-        "E105",
-        f"{name} is larger than {MAX_BYTES:,} bytes",
-        help=f"split it and join the parts with `use`; is it {_kind(name)} at all?",
+        "E105", f"{name} is larger than {MAX_BYTES:,} bytes", help=f"{split}is it {kind} at all?"
     )
 
 
 def _kind(name: str) -> str:
+    if name.endswith(".toml"):
+        return "a file of published figures"
     return "a .search file" if name.endswith(".search") else "an .arch file"
 
 

@@ -136,12 +136,31 @@ def orders(value: object) -> tuple[Order, ...]:
         return tuple(o for v in value for o in orders(v))
     found = _order(value)
     if found is None:
-        raise ValueError(
-            "expected forward, backward, both, cross, an order "
-            "(rows, columns, snake, snake(columns), local(k), local(k, columns), reverse(order)) "
-            f"or a list of orders, found {describe(value)}"
-        )
+        raise ValueError(f"{_forms(value)}, found {describe(value)}")
     return (found,)
+
+
+def _forms(value: object) -> str:
+    """What an order that is none could have been."""
+    while isinstance(value, Word) and value.name == "reverse" and len(value.args) == 1 and not value.kwargs:
+        (inside,) = value.args
+        if isinstance(inside, tuple | list) or word(inside) in SHORT_ORDERS:
+            return "reverse turns one order round, [reverse(rows), reverse(columns)] two"
+        value = inside
+    match value:
+        case Word("local"):
+            return "expected local(k), local(k, rows) or local(k, columns), k the side of a window"
+        case Word("snake"):
+            return "expected snake, snake(rows) or snake(columns)"
+        case Word("reverse"):
+            return "expected reverse(order), such as reverse(rows)"
+        case Word("rows" | "columns" | "forward" | "backward" | "both" | "cross"):
+            return f"expected {value.name} alone"
+        case _:
+            return (
+                "expected forward, backward, both, cross, rows, columns, snake, local(k), reverse(order) "
+                "or a list of orders"
+            )
 
 
 def describe(value: object) -> str:

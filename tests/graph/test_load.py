@@ -234,3 +234,17 @@ def test_a_text_without_a_file(tmp_path: Path) -> None:
     unit = load_text(Source("<text>", 'use "mamba_r.arch"\nmixer m = gelu\n'), tmp_path)
     assert list(unit.definitions) == ["m"]
     assert "mamba_r_tiny" in set(unit.arch_names())
+
+
+def test_a_mistake_in_a_used_file_names_the_architecture_that_led_there(tmp_path: Path) -> None:
+    path = tmp_path / "mine.arch"
+    path.write_text('use "vmamba.arch"\narch fine = vmamba()\narch mine = vmamba(depths = [2, 2, 8])\n')
+    (found,) = archdsl.check(path)
+    assert (found.code, found.span and Path(found.span.source.name).name) == ("E215", "vmamba.arch")
+    assert found.notes == ("in `mine`, mine.arch:3",)
+    with pytest.raises(DiagnosticError) as error:
+        archdsl.load(path)
+    assert error.value.diagnostics[0].notes == found.notes
+    with pytest.raises(DiagnosticError) as error:
+        archdsl.load("vmamba", overrides={"s1.dim": "8 // 0"})
+    assert not any("in `vmamba`" in note for d in error.value.diagnostics for note in d.notes)

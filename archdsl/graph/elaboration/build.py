@@ -94,9 +94,12 @@ class Builder:
         call = unwrap(value.expr) if isinstance(value, Part) else None
         name = call.callee.id if isinstance(call, t.Call) else call.id if isinstance(call, t.Name) else ""
         if not isinstance(value, Part) or not isinstance(call, t.Call | t.Name) or name != WINDOWS:
-            if isinstance(value, Word):
+            if isinstance(value, Word) and value.name[:6] != WINDOWS[:6]:
                 raise unknown_word(value, expr, scope)
-            raise mistake("E205", "`within` takes windows", expr.span, help="write `within = windows(7)`")
+            raise mistake(
+                "E205", "`within` takes windows", expr.span, "expected windows(...) or none",
+                help="write `within = windows(7)`",
+            )  # fmt: skip
         op = at_file_level(value.scope, "windowed")
         if not isinstance(op, type):
             raise unknown(value.scope, "windowed", call.span)

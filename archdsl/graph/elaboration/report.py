@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Severity, Span
 
@@ -70,6 +71,23 @@ class Report:
         except (SpecError, DiagnosticError) as error:
             self.add(*error.diagnostics)
 
+    @contextmanager
+    def of(self, arch: str, place: Span) -> Iterator[None]:
+        """Names the architecture in mistakes found inside whose place is in another file than it.
+
+        Args:
+            arch: its name.
+            place: where it is defined.
+        """
+        before = len(self.diagnostics)
+        try:
+            yield
+        finally:
+            note = f"in `{arch}`, {place.source.name.rsplit('/')[-1]}:{place.line}"
+            for i, d in enumerate(self.diagnostics[before:], before):
+                if d.span is not None and _in_a_file(d.span) and d.span.source is not place.source:
+                    self.diagnostics[i] = replace(d, notes=(*d.notes, note))
+
     @property
     def failed(self) -> bool:
         """Whether there is an error among them."""
@@ -82,3 +100,8 @@ class Report:
 
 def _place(span: Span | None) -> tuple[str, int, int]:
     return ("", 0, 0) if span is None else (span.source.name, span.line, span.column)
+
+
+def _in_a_file(span: Span) -> bool:
+    """Whether the place is in a file, not in a text given from outside."""
+    return not span.source.name.startswith("<")

@@ -47,8 +47,7 @@ class Journey:
             n = self.downsamples
             count = _COUNTS[n] if n < len(_COUNTS) else str(n)
             words.append(f"{count} downsample{'s' if n > 1 else ''}")
-        shape = " x ".join(map(str, x.grid)) if x.grid else "a vector"
-        return f"{stage} receives {shape}: {', '.join(words)}"
+        return f"{stage} receives {x.shape}: {', '.join(words)}"
 
 
 def stage_of(
