@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, Span, did_you_mean
+from archdsl.graph.tables import tables
 from archdsl.lang import read
 
 SUFFIX = ".published.toml"
@@ -29,10 +30,9 @@ ALL_BUT_SCANS: tuple[CountClass, ...] = ("linear", "conv", "attention")
 
 _COUNT = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})? ?[KMGT]?|[0-9]{1,3}(?:,[0-9]{3})+)")
 _HEADER = re.compile(r"""\s*\[\s*["']?([^]"'.]*)["']?""")
-_TWICE = re.compile(r"(?i)cannot (?:declare (\(.*\)) twice|overwrite a value)")
-_QUOTED = re.compile(r"'([^']*)'")
-_LONG_NUMBER = re.compile(r"[0-9_]{4300,}")
-_LINE_OF_ERROR = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)$")
+
+MAX_TOLD = 20
+"""Mistakes of one file that are told."""
 
 
 def _count(text: str) -> str:
@@ -129,19 +129,16 @@ def read_published(spec: Path, arches: Sequence[str]) -> Published:
     path = beside(spec)
     if not path.is_file():
         return Published()
+    if path.resolve().parent not in (spec.parent.resolve(), spec.resolve().parent):
+        raise DiagnosticError(_elsewhere(path))
     source = read(path)
-    try:
-        data = tomllib.loads(source.text)
-    except tomllib.TOMLDecodeError as error:
-        raise DiagnosticError(_no_toml(source, str(error))) from None
-    except RecursionError:
-        raise DiagnosticError(_no_toml(source, "Nested too deep")) from None
-    except ValueError:  # Python converts no numbers of more than 4300 digits
-        raise DiagnosticError(_too_long(source)) from None
+    data = tables(source)
     wrong: list[Diagnostic] = []
     rows: dict[str, Figures] = {}
     paper = data.pop("source", "")
-    if not isinstance(paper, str) or not paper.isprintable():
+    try:
+        paper = Figures.model_validate({"source": paper}).source
+    except ValidationError:
         wrong.append(_refused(source, "", "source", "string_type", paper))
     for arch, row in data.items():
         if not isinstance(row, dict):
@@ -152,45 +149,23 @@ def read_published(spec: Path, arches: Sequence[str]) -> Published:
             try:
                 rows[arch] = Figures.model_validate(row)
             except ValidationError as error:
-                wrong += _all_refused(source, arch, row, error)
+                wrong += islice(_all_refused(source, arch, row, error), MAX_TOLD)
+        if len(wrong) >= MAX_TOLD:
+            break
     if wrong:
         raise DiagnosticError(*sorted(wrong, key=_line))
     return Published(paper, rows)
 
 
+def _elsewhere(path: Path) -> Diagnostic:
+    return Diagnostic(
+        "E511", f"{path} leads out of the spec's folder", notes=("it is a link",),
+        help="put the file itself there, or a link to one beside it",
+    )  # fmt: skip
+
+
 def _line(diagnostic: Diagnostic) -> int:
     return 0 if diagnostic.span is None else diagnostic.span.line
-
-
-def _no_toml(source: Source, error: str) -> Diagnostic:
-    found = _LINE_OF_ERROR.search(error)
-    line, column = 1, 1
-    if found is not None:
-        last = source.text.count("\n") + 1
-        line, column = (int(found[1]), int(found[2])) if found[1] else (last, len(source.line(last)) + 1)
-        error = error[: found.start()]
-    if twice := _TWICE.search(error):
-        error = (
-            f"{'.'.join(_QUOTED.findall(twice[1]))} is there already" if twice[1] else "it is there already"
-        )
-        step = "write each arch once, and each key of it"
-    else:
-        step = 'write `[name_of_an_arch]`, and below it lines such as `params = "29M"`'
-    return Diagnostic(
-        "E511", "the published figures are no TOML", Span(source, line, column, line, column + 1),
-        error[:1].lower() + error[1:], help=step,
-    )  # fmt: skip
-
-
-def _too_long(source: Source) -> Diagnostic:
-    line, column = 1, 1
-    if found := _LONG_NUMBER.search(source.text):
-        before = source.text[: found.start()]
-        line, column = before.count("\n") + 1, found.start() - (before.rfind("\n") + 1) + 1
-    return Diagnostic(
-        "E511", "a number has too many digits", Span(source, line, column, line, column + 1),
-        "no published figure is so long", help="write it as it is printed",
-    )  # fmt: skip
 
 
 def _no_row(source: Source, key: str, arches: Sequence[str]) -> Diagnostic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,13 @@ WRONG = [
     ("[[small]]\nrow = 'a'\n", (1, 1), "one table", "write `[small]`"),
     ('params = "3M"\n', (1, 1), "only source is for the whole file", "write `[small]` in a line above it"),
     ("a = " + "[" * 5000, (1, 1), "nested too deep", "[name_of_an_arch]"),
+    ("a." * 90_000 + "a = 1\n", (1, 1), "nested too deep", "[name_of_an_arch]"),
+    ("a = " + "{a.b.c.d = " * 200 + "1" + "}" * 200, (1, 1), "nested too deep", "[name_of_an_arch]"),
+    ("[small]\ntop1 = 0x" + "f" * 5000, (2, 8), "is so long", "as it is printed"),
+    ("[small]\ntop1 = 9223372036854775808\n", (2, 8), "is so long", "as it is printed"),
+    ("#" * 200_001, (1, 1), "more than 200,000 characters", "leave out"),
+    ('[small]\nnote = "\\u001b[2J"\n', (2, 8), "found", 'note = "..."'),
+    ('source = "\\u202e"\n', (1, 10), "found", 'source = "..."'),
 ]
 
 
@@ -91,6 +99,40 @@ def test_all_mistakes_are_told_in_their_order(tmp_path: Path) -> None:
     with pytest.raises(DiagnosticError) as caught:
         _read(tmp_path, "source = 1\n[small]\nrow = 1\nmacs_of = [1, 2]\n[other]\n")
     assert [d.span.line for d in caught.value.diagnostics if d.span] == [1, 3, 4, 5]
+
+
+@pytest.mark.parametrize("line", ["[x{}]\n", "x{} = 1\n"], ids=["archs", "keys"])
+@pytest.mark.parametrize("above", ["", "[small]\n"], ids=["above all", "in a row"])
+def test_of_thousands_of_mistakes_the_first_are_told(tmp_path: Path, above: str, line: str) -> None:
+    with pytest.raises(DiagnosticError) as caught:
+        _read(tmp_path, above + "".join(line.format(i) for i in range(15_000)))
+    assert len(caught.value.diagnostics) == 20
+
+
+def test_a_note_is_one_line(tmp_path: Path) -> None:
+    published = _read(tmp_path, '[small]\nnote = """\none\n\n  two"""\n')
+    assert published.rows["small"].note == "one two"
+
+
+def test_links_stay_in_the_folder_of_the_spec(tmp_path: Path) -> None:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (tmp_path / "outside.toml").write_text('password = "12345"\n')
+    (folder / "figures.toml").write_text('source = "beside"\n')
+    link = folder / "spec.published.toml"
+    link.symlink_to(tmp_path / "outside.toml")
+    with pytest.raises(DiagnosticError, match="leads out of the spec's folder") as caught:
+        read_published(folder / "spec.arch", ARCHES)
+    assert [d.code for d in caught.value.diagnostics] == ["E511"]
+    assert "12345" not in str(caught.value)
+    link.unlink()
+    link.symlink_to("figures.toml")
+    assert read_published(folder / "spec.arch", ARCHES) == Published("beside")
+
+
+def test_only_plain_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "spec.published.toml")
+    assert read_published(tmp_path / "spec.arch", ARCHES) == Published()
 
 
 @pytest.mark.parametrize(("content", "code"), [(b"\xff\xfe", "E104"), (b"#" * 1_000_001, "E105")])
