@@ -19,6 +19,7 @@ MAX_WIDTH = 1_000_000
 MAX_COUNT = 1_000_000
 MAX_RATIO = 1_000_000
 MAX_WINDOW = 1023
+MAX_ORDERS = 64
 
 
 class SameType:
@@ -131,9 +132,10 @@ def orders(value: object) -> tuple[Order, ...]:
     if isinstance(name, str) and name in SHORT_ORDERS:
         return SHORT_ORDERS[name]
     if isinstance(value, tuple | list):
-        if not 1 <= len(value) <= 64:
-            raise ValueError("a list of orders has 1 to 64 of them")
-        return tuple(o for v in value for o in orders(v))
+        listed = tuple(o for v in value[:MAX_ORDERS] for o in orders(v))
+        if not 1 <= max(len(listed), len(value)) <= MAX_ORDERS:
+            raise ValueError(f"a list of orders has 1 to {MAX_ORDERS} of them")
+        return listed
     found = _order(value)
     if found is None:
         raise ValueError(f"{_forms(value)}, found {describe(value)}")

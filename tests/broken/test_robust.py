@@ -80,6 +80,17 @@ def routes(levels: int) -> str:
     return arch("", f"blocks = metaformer({part})")
 
 
+def lists_of_lists(levels: int) -> str:
+    lets = ["let o0 = [" + "cross, " * 64 + "]"]
+    lets += [f"let o{i + 1} = [{f'o{i}, ' * 64}]" for i in range(levels)]
+    return arch("\n  ".join(lets), f"blocks = metaformer(routed(linear, order = o{levels}))")
+
+
+def turned(times: int) -> str:
+    lets = ["let r0 = rows", *(f"let r{i + 1} = reverse(r{i})" for i in range(times))]
+    return arch("", f"blocks = metaformer(routed(linear, order = r{times}))", "\n".join(lets) + "\n")
+
+
 TEXTS = {
     "round_brackets": (arch("let a = " + "(" * 10_000 + "1" + ")" * 10_000), "E105"),
     "square_brackets": (arch("let a = " + "[" * 10_000 + "]" * 10_000), "E105"),
@@ -103,6 +114,9 @@ TEXTS = {
     "a_power_tower": (squared(40), "E218"),
     "many_blocks": (arch("", "blocks = 1000000000000 x scan"), "E218"),
     "many_blocks_in_many": (arch("", "blocks = 9999 x (9999 x (9999 x scan))"), "E218"),
+    "lists_of_lists": (lists_of_lists(20), "E218"),
+    "an_order_turned_round_and_round": (turned(3_000), "E218"),
+    "more_routes_than_a_list_has": (arch("", f"blocks = scan(order = [{'both, ' * 40}])"), "E205 E310"),
     "routes_of_routes": (routes(3), "E218"),
     "many_stages": (arch("\n  ".join(f"stage s{i} {{ blocks = 999 x scan }}" for i in range(99))), "E218"),
     "doubled_blocks": (doubled(60), "E218"),

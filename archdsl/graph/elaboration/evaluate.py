@@ -9,7 +9,7 @@ from archdsl.graph.elaboration.arithmetic import FUNCTIONS, arithmetic, bounded,
 from archdsl.graph.elaboration.names import at_file_level, callee_of, unknown
 from archdsl.graph.elaboration.report import SpecError, mistake
 from archdsl.graph.elaboration.scopes import Blocks, Cell, Part, Scope, Unset, Value
-from archdsl.graph.elaboration.sequences import MAX_BLOCKS, element, elements, joined, repeated
+from archdsl.graph.elaboration.sequences import MAX_BLOCKS, bounded_list, element, elements, joined, repeated
 from archdsl.lang import tree as t
 from archdsl.ops._types import SAME, describe
 
@@ -91,7 +91,7 @@ def evaluate(expr: t.Expr, scope: Scope, depth: int = 0) -> Value:
         case t.Binary():
             return _sum_or_product(expr, scope, depth)
         case t.List():
-            return tuple(evaluate(i, scope, depth + 1) for i in expr.items)
+            return bounded_list(tuple(evaluate(i, scope, depth + 1) for i in expr.items), expr.span)
         case t.Index() | t.Slice():
             return _element(expr, scope, depth)
         case t.Unary():
@@ -179,7 +179,9 @@ def _call(expr: t.Call, scope: Scope, depth: int) -> Value:
             args.append(value)
         else:
             kwargs.append((str(argument.path), value))
-    return Word(name, tuple(args), tuple(kwargs))
+    word = Word(name, tuple(args), tuple(kwargs))
+    bounded_list((word,), expr.span)
+    return word
 
 
 def _function(expr: t.Call, scope: Scope, depth: int) -> Value:

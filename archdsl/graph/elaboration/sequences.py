@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archdsl.diagnostics import Span
+from archdsl.features import Word
 from archdsl.graph.elaboration.report import mistake
 from archdsl.graph.elaboration.scopes import Blocks, Part, Value
 from archdsl.lang import tree as t
@@ -10,6 +11,10 @@ from archdsl.ops._types import describe
 
 MAX_BLOCKS = 10_000
 """Of a stage, repeats expanded."""
+MAX_VALUES = 1_000
+"""In a list, those of the lists inside it included."""
+MAX_LEVELS = 100
+"""Of lists and calls of words inside each other."""
 
 
 def repeated(count: int, value: Value, expr: t.Repeat) -> Blocks:
@@ -84,3 +89,38 @@ def element(value: Value, at: int, base: Span, index: Span) -> Value:
 
 def _bounds(length: int) -> str:
     return f"elements go from 0 to {length - 1}, or from -{length} to -1" if length else "the list is empty"
+
+
+def bounded_list(items: tuple[Value, ...], span: Span) -> tuple[Value, ...]:
+    """The list itself. `let` may name it inside another, again and again, so that few lines make it huge.
+
+    Raises:
+        SpecError: E218 for more than `MAX_VALUES` values or `MAX_LEVELS` levels.
+    """
+    level: list[object] = list(items)
+    count = len(level)
+    for _ in range(MAX_LEVELS):
+        if count > MAX_VALUES:
+            raise mistake(
+                "E218", "a list is too long", span, f"more than {MAX_VALUES:,} values, inner lists included",
+                help="write the value out",
+            )  # fmt: skip
+        inside: list[object] = []
+        for item in level:
+            if isinstance(item, Word):
+                inside += [*item.args, *(value for _, value in item.kwargs)]
+            elif isinstance(item, tuple):
+                inside += item
+            if count + len(inside) > MAX_VALUES:
+                break
+        if not inside:
+            return items
+        count += len(inside)
+        level = inside
+    raise mistake(
+        "E218",
+        "values are nested too deep",
+        span,
+        f"more than {MAX_LEVELS} levels",
+        help="write the value out",
+    )
