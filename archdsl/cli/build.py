@@ -92,11 +92,11 @@ def build(
 
         where = _device(device)
         _fits_memory(loaded, where, batch)
-        say(f"building {loaded.name}")
-        model = _model(loaded, weights, where, backend, seed)
-        model.to(getattr(torch, dtype.value)).eval()
-        say("running one forward pass")
         try:
+            say(f"building {loaded.name}")
+            model = _model(loaded, weights, where, backend, seed)
+            model.to(getattr(torch, dtype.value)).eval()
+            say("running one forward pass")
             if picture is None:
                 draw = torch.Generator().manual_seed(seed)
                 images = torch.randn(batch, loaded.channels, *loaded.image, generator=draw)
@@ -205,7 +205,7 @@ def _out_of_memory(batch: int, loaded: Architecture) -> DiagnosticError:
     height, width = loaded.image
     return mistake(
         "E310",
-        "the forward pass does not fit into memory",
+        "the model and its forward pass do not fit into memory",
         notes=(f"{batch} images of {height} x {width}",),
         help="make --batch or --image smaller",
     )
