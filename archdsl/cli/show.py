@@ -183,8 +183,8 @@ def _add_values(branch: Tree, values: Sequence[tuple[str, str, Origin]]) -> None
 
 
 def _origin(origin: Origin) -> str:
-    """`given, mamba_r.arch:12`."""
+    """`given, mamba_r.arch:12`; a default that stands in no file is that of an operator."""
     said = ORIGINS.get(origin.kind, origin.kind)
-    if origin.span is None:
+    if origin.span is None or (origin.kind == "default" and origin.span.source.name.startswith("<")):
         return said
     return f"{said}, {Path(origin.span.source.name).name}:{origin.span.line}"

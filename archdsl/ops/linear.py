@@ -11,7 +11,12 @@ from archdsl.ops._widths import resolve_width, with_dim
 
 
 class Linear(Op):
-    """`linear(out, bias)`: y = W x + b for every token."""
+    """`linear(out, bias)`: y = W x + b for every token.
+
+    Args:
+        out: channels of the result; `same` for as many as come in.
+        bias: whether b is there.
+    """
 
     name: ClassVar[str] = "linear"
     source: ClassVar[str] = "torch.nn.Linear"

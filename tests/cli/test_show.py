@@ -28,6 +28,12 @@ def test_the_tree_tells_where_values_come_from(archdsl: Any, small: str) -> None
     assert "columns: like rows" in lines
 
 
+def test_no_value_comes_from_a_file_that_is_none(archdsl: Any) -> None:
+    lines = [" ".join(line.strip("│├└─ ").split()) for line in archdsl("show", "vit_ti").out.splitlines()]
+    assert "act = gelu default" in lines
+    assert not any("<" in line for line in lines)
+
+
 def test_source_and_svg(archdsl: Any, small: str, tmp_path: Path) -> None:
     canonical = tmp_path / "canonical.arch"
     canonical.write_text(archdsl("show", small, "--source").out, encoding="utf-8")
