@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from archdsl.features import Order
 
 
 def permutation(path: str, size: int, grid: tuple[int, ...]) -> tuple[int, ...]:
     """Row-major indices of the patches in the order in which `path` visits them; -1 for a zero slot.
-
-    >>> permutation("snake", 0, (2, 3))
-    (0, 1, 2, 5, 4, 3)
-    >>> permutation("local", 2, (2, 3))
-    (0, 1, 3, 4, 2, -1, 5, -1)
 
     Args:
         path: as in `Order`; a list of tokens without places (a one-dimensional grid) knows `rows` only.
@@ -22,10 +19,7 @@ def permutation(path: str, size: int, grid: tuple[int, ...]) -> tuple[int, ...]:
         ValueError: for a path that needs a map on something that is none.
     """
     if path == "rows":
-        n = 1
-        for g in grid:
-            n *= g
-        return tuple(range(n))
+        return tuple(range(prod(grid)))
     if len(grid) != 2:
         raise ValueError(f"the order `{Order(path, size=size).text}` needs a map")
     h, w = grid
