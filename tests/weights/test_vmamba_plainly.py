@@ -203,3 +203,29 @@ def test_the_whole_net(pattern: str, gate: str, block_type: str, state: int) -> 
     plain = {key: tensor.double().numpy() for key, tensor in weights.items()}
     expected = _net(image[0].double().numpy(), plain, COMMON["depths"], pattern)
     assert np.abs(found - expected).max() <= 2e-5 * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("image", [(64, 64), (72, 88)])
+@pytest.mark.parametrize(("downsample", "kernel"), [("down_v2", 2), ("down_v3", 3)])
+def test_downsamples_of_convolutions(downsample: str, kernel: int, image: tuple[int, int]) -> None:
+    """The second version drops what is left of odd maps, the third keeps it: maps of 9 become 4 or 5."""
+    options = COMMON | {"image": image, "overrides": {"downsample": downsample}}
+    model = archdsl.build("vmamba", **options).double().eval()
+    weights = _random_weights(model)
+    assert load_weights(model, weights).complete
+    entered: list[torch.Tensor] = []
+    for stage in ("s2", "s3", "s4"):
+        model.get_submodule(f"stages.{stage}.downsample").register_forward_hook(
+            lambda _module, _inputs, output: entered.append(output.to_map())
+        )
+    with torch.no_grad():
+        maps = model.forward_intermediates(torch.randn(1, 3, *image).double(), intermediates_only=True)
+    for stage, found in enumerate(entered):
+        w, b, scale, shift = (
+            weights[f"layers.{stage}.downsample.{key}"].double()
+            for key in ("1.weight", "1.bias", "3.weight", "3.bias")
+        )
+        assert w.shape[-1] == kernel
+        made = torch.nn.functional.conv2d(maps[stage], w, b, stride=2, padding=kernel // 3)
+        expected = _layer_norm(made.permute(0, 2, 3, 1).numpy(), scale.numpy(), shift.numpy())
+        assert np.abs(found.permute(0, 2, 3, 1).numpy() - expected).max() < 1e-12

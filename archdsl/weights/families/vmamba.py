@@ -78,6 +78,7 @@ VMAMBA = Layout(
         *weight_and_bias(f"{_THEIRS}.mlp.fc1", f"{_OURS}.residual_2.mlp.fc1"),
         *weight_and_bias(f"{_THEIRS}.mlp.fc2", f"{_OURS}.residual_2.mlp.fc2"),
         *weight_and_bias(f"{_DOWN}.1", "stages.{s}.downsample.conv2d.conv"),
+        *weight_and_bias(f"{_DOWN}.1", "stages.{s}.downsample.patch_embed.proj"),
         *weight_and_bias(f"{_DOWN}.3", "stages.{s}.downsample.layer_norm"),
         *weight_and_bias(f"{_DOWN}.norm", "stages.{s}.downsample.norm"),
         Entry(f"{_DOWN}.reduction.weight", "stages.{s}.downsample.linear.weight"),
