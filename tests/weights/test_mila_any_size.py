@@ -6,6 +6,8 @@ dense-prediction variant does: the image to multiples of 4, odd maps by a row or
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from goldens import read_state_dict
@@ -98,22 +100,25 @@ def _block(w: Weights, key: str, x: Tensor, heads: int) -> Tensor:
     return x + _linear(w, f"{key}.mlp.fc2", hidden)
 
 
-def _merged(w: Weights, key: str, x: Tensor) -> Tensor:
-    x = _padded(x, 2)
+def _merged(w: Weights, key: str, x: Tensor, fill: int) -> Tensor:
+    x = _padded(x, fill)
     x = functional.conv2d(x, w[f"{key}.0.conv.weight"], w[f"{key}.0.conv.bias"]).relu()
     weight = w[f"{key}.1.conv.weight"]
     x = functional.conv2d(x, weight, w[f"{key}.1.conv.bias"], 2, 1, groups=len(weight)).relu()
     return _conv_norm(w, f"{key}.2", x)
 
 
-def _reference(w: Weights, images: Tensor, heads: list[int]) -> list[Tensor]:
-    """The maps (B, C, H, W) behind every stage, and where the weights have a head the logits."""
+def _reference(w: Weights, images: Tensor, heads: list[int], fill: int = 2) -> list[Tensor]:
+    """The maps (B, C, H, W) behind every stage, and where the weights have a head the logits.
+
+    `fill`: of what the sides of a map are made multiples before merging.
+    """
     w = {key: tensor.double() for key, tensor in w.items()}
     x = _stem(w, images.double())
     found = []
     for stage, count in enumerate(heads):
         if stage:
-            x = _merged(w, f"layers.{stage - 1}.downsample.conv", x)
+            x = _merged(w, f"layers.{stage - 1}.downsample.conv", x, fill)
         x = x.permute(0, 2, 3, 1)
         for block in range(sum(key.startswith(f"layers.{stage}.") for key in w)):
             if f"layers.{stage}.blocks.{block}.norm1.weight" in w:
@@ -183,6 +188,25 @@ def test_any_size_for_dense_prediction() -> None:
     model.double().eval()
     for size in SIZES:
         _assert_same(model, weights, heads, size)
+
+
+def test_a_classifier_that_pads_nothing() -> None:
+    """As the published one, at a size that it must have been built for: maps of 9, 5, 3 and 2."""
+    _, weights, _ = read_state_dict("mila", "mila_a_e16_h1248_64")
+    heads = [1, 2, 4, 8]
+    options: dict[str, Any] = {"dim": 16, "depths": [1, 1, 2, 1], "heads": heads, "mlp_ratio": 2}
+    plain = archdsl.build(
+        "mila", classes=10, image=36, overrides={"downsample": "merge(fill = none)"}, **options
+    )
+    padded = archdsl.build("mila", classes=10, image=36, **options)
+    images = torch.randn(1, 3, 36, 36, dtype=torch.float64)
+    expected = _reference(weights, images, heads, fill=1)[-1]
+    for model in (plain, padded):
+        load_weights(model, weights)
+        model.double().eval()
+    with torch.no_grad():
+        torch.testing.assert_close(plain(images), expected, rtol=1e-9, atol=1e-9)
+        assert (padded(images) - expected).abs().max() > 1e-3
 
 
 def test_the_shape_rule_knows_the_sizes() -> None:
