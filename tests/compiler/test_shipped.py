@@ -6,21 +6,29 @@ import pytest
 import torch
 from counts import assert_counted
 from families import FAMILIES, family_of
+from structures import one_of_each_structure
 
 import archdsl
+from archdsl.graph.architecture import Architecture
 from archdsl.graph.library import index
 
 PUBLISHED = {name: count for family in FAMILIES.values() for name, count in family.params.items()}
 SHIPPED = sorted(name for name, path in index().items() if path.parent.name != "ablations")
 COMPILED = {name for family in FAMILIES.values() for name in family.compiled}
-"""One arch of each structure; the others are compiled by the slow tests."""
+"""Compiled by the quick tests; the slow ones compile one arch of each structure."""
+TRAINED = {name for family in FAMILIES.values() for name in family.trained}
+"""Compiled for training by the quick tests: together they have every mixer, and norms with statistics."""
 
 
-def _small(name: str) -> archdsl.Model:
+def _small_architecture(name: str) -> Architecture:
     """A shipped arch at reduced size, with 5 classes."""
     family = family_of(name)
     overrides = {"drop_path": "0.1"} | family.overrides
-    return archdsl.build(name, classes=5, overrides=overrides, **family.small)
+    return archdsl.load(name, classes=5, overrides=overrides, **family.small)
+
+
+def _small(name: str) -> archdsl.Model:
+    return archdsl.build(_small_architecture(name))
 
 
 def _images(model: archdsl.Model, batch: int = 2) -> torch.Tensor:
@@ -77,11 +85,7 @@ def test_padded_windows_take_any_image() -> None:
         assert model(torch.randn(1, 3, 70, 130)).shape == (1, 5)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(
-    "name", [n if n in COMPILED else pytest.param(n, marks=pytest.mark.slow) for n in SHIPPED]
-)
-def test_compiles_as_one_graph(name: str, training: bool) -> None:
+def _compiles(name: str, training: bool) -> None:
     torch.manual_seed(0)
     torch._dynamo.reset()
     model = _small(name).train(training)
@@ -89,7 +93,27 @@ def test_compiles_as_one_graph(name: str, training: bool) -> None:
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     if training:
         compiled(images).sum().backward()
-        assert all(p.grad is not None for p in model.parameters())
+        assert all(p.grad is not None for p in model.parameters()), name
     else:
         with torch.no_grad():
             torch.testing.assert_close(compiled(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(COMPILED))
+def test_compiles_as_one_graph(name: str) -> None:
+    _compiles(name, training=False)
+
+
+@pytest.mark.parametrize("name", sorted(TRAINED))
+def test_a_step_of_training_compiles_as_one_graph(name: str) -> None:
+    _compiles(name, training=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_structure_compiles(family: str) -> None:
+    names = sorted((n for n in SHIPPED if family_of(n).name == family), key=lambda n: (n not in COMPILED, n))
+    for architecture in one_of_each_structure(map(_small_architecture, names)):
+        for training in (False, True):
+            if architecture.name not in (TRAINED if training else COMPILED):
+                _compiles(architecture.name, training)

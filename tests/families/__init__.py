@@ -5,7 +5,8 @@
   `[small.ablations]`: arguments for the archs of `specs/ablations/<family>.arch`, where they differ.
 - `[any_image.overrides]`: paths that let the archs take images of any size, where by themselves they don't.
 - `[idle]`: by arch, the ends of the paths of parameters that can have no gradient, with the reason.
-- `[compiled]`: `names` of the archs that the quick tests compile.
+- `[compiled]`: `names` of the archs that the quick tests compile; `trained`, those of them that they compile
+  for training too.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Family:
     any_image: dict[str, str] = field(default_factory=dict)
     idle: dict[str, list[str]] = field(default_factory=dict)
     compiled: tuple[str, ...] = ()
+    trained: tuple[str, ...] = ()
 
 
 def _read(path: Path) -> Family:
@@ -36,9 +38,12 @@ def _read(path: Path) -> Family:
     overrides = small.pop("overrides", {})
     ablations = small.pop("ablations", small)
     any_image = data.get("any_image", {}).get("overrides", {})
-    names = tuple(data.get("compiled", {}).get("names", ()))
+    compiled = data.get("compiled", {})
+    names, trained = (tuple(compiled.get(key, ())) for key in ("names", "trained"))
     idle = data.get("idle", {})
-    return Family(path.stem, data.get("params", {}), small, overrides, ablations, any_image, idle, names)
+    return Family(
+        path.stem, data.get("params", {}), small, overrides, ablations, any_image, idle, names, trained
+    )
 
 
 FAMILIES = {path.stem: _read(path) for path in sorted(Path(__file__).parent.glob("*.toml"))}
