@@ -39,11 +39,15 @@ SWAPPED_HALVES = Conversion(
 """[gate, value] along the rows where ours is [value, gate]."""
 
 
+def _joined(tensors: Sequence[Tensor], axis: int) -> Tensor:
+    if len({t.shape for t in tensors}) != 1:
+        raise ValueError("tensors of different sizes")
+    return torch.cat(tuple(tensors), axis)
+
+
 def joined(count: int, axis: int = 0) -> Conversion:
     """So many tensors of equal size, one behind the other along an axis of ours."""
-    return Conversion(
-        lambda tensors: torch.cat(tuple(tensors), axis), lambda tensor: tuple(tensor.chunk(count, axis))
-    )
+    return Conversion(lambda tensors: _joined(tensors, axis), lambda tensor: tuple(tensor.chunk(count, axis)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,8 @@ class Layout:
         for entry in self.entries:
             found = _regex(entry.ours).fullmatch(key)
             if found:
-                return Place(tuple(_fill(k, found.groupdict()) for k in entry.keys), entry)
+                keys = [_fill(k, found.groupdict()) for k in entry.keys]
+                return None if None in keys else Place(tuple(k for k in keys if k is not None), entry)
         return None
 
 
@@ -206,12 +211,15 @@ def _regex(pattern: str) -> re.Pattern[str]:
             out.append(r"[^.]+")
         elif piece.startswith("{"):
             name = piece[1:-1].removesuffix("-1")
-            out.append(f"(?P={name})" if name in seen else rf"(?P<{name}>\d+)")
+            out.append(f"(?P={name})" if name in seen else rf"(?P<{name}>[0-9]+)")
             seen.add(name)
         else:
             out.append(re.escape(piece))
     return re.compile("".join(out))
 
 
-def _fill(pattern: str, values: dict[str, str]) -> str:
+def _fill(pattern: str, values: dict[str, str]) -> str | None:
+    """A key; None where it would need the number before 0."""
+    if any(int(values[name]) == 0 for name in re.findall(r"\{(\w+)-1\}", pattern)):
+        return None
     return re.sub(r"\{(\w+)(-1)?\}", lambda m: str(int(values[m[1]]) - bool(m[2])), pattern)

@@ -88,6 +88,10 @@ class _Plan:
     mismatched: list[Mismatch] = field(default_factory=list)
     not_finite: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    pieces: dict[str, set[int]] = field(default_factory=dict)
+    """Which pieces of a tensor of the checkpoint were taken."""
+    shared: dict[int, str] = field(default_factory=dict)
+    """The first name of every tensor of the model, by its address."""
     read: dict[tuple[tuple[str, ...], Piece | None], int] = field(default_factory=dict)
     """Which tensor of the model, by its address, has what stands there: a checkpoint has it for one alone."""
 
@@ -107,11 +111,11 @@ class _Plan:
         if first != target.data_ptr():
             self.missing.append(name)
             return
-        self.used.update(place.keys)
+        self._use(place)
         theirs = [self.checkpoint.tensors[key] for key in place.keys]
         pieces = place.entry.piece.of if place.entry.piece is not None else 1
         mismatch = Mismatch(
-            name, " + ".join(place.keys), tuple(target.shape), tuple(theirs[0].shape), pieces=pieces
+            name, " + ".join(place.keys), tuple(target.shape), _shape(theirs[0]), pieces=pieces
         )
         reason = next(filter(None, (_unusable(t, target) for t in theirs)), "")
         if reason:
@@ -128,16 +132,35 @@ class _Plan:
             ours = ours[0]
         if name in self.places and ours.shape != target.shape:
             ours = self._resize(name, ours, target)
-        if ours.shape == target.shape:
-            self.ready[name] = ours
-            if not ours.to(target.dtype).isfinite().all():
-                self.not_finite.append(name)
-        else:
+        if ours.shape != target.shape:
             self.mismatched.append(mismatch)
+            return
+        ours = ours.to(target.dtype)
+        shared = self.shared.setdefault(target.data_ptr(), name) if target.numel() else name
+        if shared in self.ready and not _equal(self.ready[shared], ours):
+            reason = f"the same tensor as {shared}, for which the checkpoint holds other numbers"
+            self.mismatched.append(replace(mismatch, reason=reason))
+            return
+        self.ready[name] = ours
+        if not ours.isfinite().all():
+            self.not_finite.append(name)
+
+    def _use(self, place: Place) -> None:
+        """Notes what was taken of the checkpoint. One of several pieces is used with the last."""
+        piece = place.entry.piece
+        for key in place.keys:
+            taken = self.pieces.setdefault(key, set())
+            if piece is not None:
+                taken.add(piece.index)
+            if piece is None or len(taken) == piece.of:
+                self.used.add(key)
 
     def _resize(self, name: str, ours: Tensor, target: Tensor) -> Tensor:
         """A position embedding for the grid of the model, unchanged where that can't be told."""
-        if ours.dim() != target.dim() or ours.shape[-1] != target.shape[-1]:
+        if ours.dim() != target.dim() or (*ours.shape[:-2], ours.shape[-1]) != (
+            *target.shape[:-2],
+            target.shape[-1],
+        ):
             return ours
         new = self.places[name]
         patches = ours.shape[-2] - sum(extra.count for extra in new.extras)
@@ -184,10 +207,27 @@ class _Plan:
         return (*(self.layout.replaceable if self.layout else _OWN_REPLACEABLE), *_FEATURE_NORMS)
 
 
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    """Of a tensor of a checkpoint; nested ones have none."""
+    return () if tensor.is_nested else tuple(tensor.shape)
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same numbers; what is no number is the same as itself."""
+    b = b.to(a.device)
+    return bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
 def _unusable(theirs: Tensor, target: Tensor) -> str:
     """Why no tensor of ours can be made of one of a checkpoint, whatever its shape; '' where it can."""
     if theirs.is_meta:
         return "the checkpoint's tensor has no storage"
+    if theirs.is_nested:
+        return "the checkpoint's tensor is nested"
+    if theirs.is_quantized:
+        return "the checkpoint's tensor is quantized"
+    if theirs.is_complex():
+        return "the checkpoint's tensor is complex"
     if theirs.layout is not torch.strided:
         return "the checkpoint's tensor is sparse"
     if theirs.is_floating_point() != target.is_floating_point():
