@@ -23,7 +23,7 @@ class DropPath(Op):
     source: ClassVar[str] = (
         "Huang et al., arXiv 1603.09382, eq. 4; scaled in training as in timm.layers.DropPath"
     )
-    module: ClassVar[str] = "timm.layers:DropPath"
+    module: ClassVar[str] = "archdsl.nn.drop_path:DropPath"
     ambient: ClassVar[frozenset[str]] = frozenset({"drop_path"})
     training_only: ClassVar[frozenset[str]] = frozenset({"rate", "drop_path"})
 
@@ -40,7 +40,7 @@ class DropPath(Op):
         return x
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
-        """As timm.layers.DropPath names them."""
+        """The probability."""
         return {"drop_prob": self.probability}
 
     def vanishes(self, x: Feature) -> bool:

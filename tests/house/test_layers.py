@@ -121,12 +121,25 @@ def test_no_torch_below_the_compiler(path: Path) -> None:
     assert not lines, f"{_name(path)} imports torch or a package that does, in line {lines}"
 
 
+def _printed(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.stdout
+
+
 def test_a_spec_is_loaded_and_counted_without_torch() -> None:
     code = (
         "import sys, archdsl\n"
         "cost = archdsl.load('mamba_r_tiny').cost()\n"
         "print(cost.params, sorted({'torch', 'networkx', 'numba', 'timm', 'rich'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    assert done.stdout == "9264232 []\n"
+    assert _printed(code) == "9264232 []\n"
+
+
+def test_a_model_is_built_without_the_models_of_others() -> None:
+    code = (
+        "import sys, archdsl\n"
+        "drops = [m for m in archdsl.build('mila', device='meta').modules() if hasattr(m, 'drop_prob')]\n"
+        "print(bool(drops), sorted({'timm', 'torchvision', 'sympy', 'rich'} & set(sys.modules)))"
+    )
+    assert _printed(code) == "True []\n"

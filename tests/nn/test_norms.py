@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from timm.layers import DropPath
 from torch import Tensor, nn
 
 from archdsl.compiler.modules import module_of
@@ -99,6 +100,22 @@ def test_drop_path_keeps_the_mean_and_drops_whole_images() -> None:
     torch.testing.assert_close(dropped.unique(), torch.tensor([0.0, 1 / 0.75]))
     assert abs(float(dropped.mean()) - 1) < 0.05
     assert torch.equal(drop.eval()(given), given)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_drop_path_draws_what_timm_does(rate: float, dtype: torch.dtype) -> None:
+    given = torch.randn(64, 3, 4, dtype=dtype)
+    drops = (module("drop_path", Feature(4, (3,)), rate=rate), DropPath(rate))
+    for training in (True, False):
+        ours, theirs = (_drawn(drop.train(training), given) for drop in drops)
+        assert torch.equal(ours, theirs)
+
+
+def _drawn(drop: nn.Module, given: Tensor) -> Tensor:
+    torch.manual_seed(3)
+    drawn: Tensor = drop(given)
+    return drawn
 
 
 def drop_path(**options: object) -> Op:
