@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator
 
@@ -40,6 +40,12 @@ class Routed(Op):
     order: Orders = (Order(),)
     merge: Annotated[Literal["mean", "add"], BeforeValidator(word)] = "mean"
     restore: Flag = True
+
+    def resolved(self, x: Feature) -> Self:
+        """Where there is one route nothing is merged, and where all are `rows` nothing is put back."""
+        merge = self.merge if len(self.order) > 1 else "mean"
+        restore = self.restore or all(order == Order() for order in self.order)
+        return self.model_copy(update={"merge": merge, "restore": restore})
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input with as many channels as `inner` returns; `inner` keeps the number of tokens."""

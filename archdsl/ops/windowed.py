@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil, gcd
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator
 
@@ -61,6 +61,11 @@ class Windowed(Op):
     shift: Natural = 0
     pad: Flag = False
     extras: Annotated[Literal["past", "copy"], BeforeValidator(word)] = "past"
+
+    def resolved(self, x: Feature) -> Self:
+        """Rows and columns need no padding, and without extra tokens none are copied."""
+        pad = self.pad and not isinstance(self.window, str)
+        return self.model_copy(update={"pad": pad, "extras": self.extras if x.extras else "past"})
 
     def inside(self, x: Feature) -> Feature:
         """The shape of one window of `x`.

@@ -201,6 +201,149 @@ def test_equal_digests_mean_equal_parameters(a: tuple[object, ...], b: tuple[obj
     assert (digest(a) == digest(b)) == (a == b)
 
 
+WRITTEN = """
+arch a(dim = 16) {{
+  image = 32
+  stem = patch_embed(4, dim){tokens}
+  stage s {{ within = windows({within}); blocks = metaformer({mixer}) }}
+  feature_norm = {feature_norm}
+  head = pool(mean) -> linear(classes)
+}}
+"""
+PLACES = {"tokens": "", "within": "8", "mixer": "linear", "feature_norm": "none"}
+ATTENTION = "linear_attention(heads = 2, {})"
+ROUTED = "routed(linear, order = {})"
+WINDOWED = "windowed(attention(2), {})"
+CLASS_TOKEN = " -> class_token(start)"
+
+
+def _digests(tmp_path: Path, place: str, text: str, tokens: str = "") -> tuple[str, str]:
+    found = _loaded(tmp_path, WRITTEN.format(**(PLACES | {"tokens": tokens} | {place: text})))
+    return found.digest(), training_digest(found)
+
+
+@pytest.mark.parametrize(
+    ("place", "texts"),
+    [
+        (
+            "mixer",
+            [
+                ATTENTION.format(flags)
+                for flags in (
+                    "kernel = elu",
+                    "kernel = relu",
+                    "kernel = identity",
+                    "key_dim = 4",
+                    "value = project",
+                    "normalize = off",
+                    "rope",
+                    "lepe",
+                    "qkv_bias = off",
+                    "causal",
+                    "shortcut",
+                    "causal, shortcut",
+                    "input_gate",
+                    "input_gate, gate_rank = 2",
+                    "input_gate, causal",
+                    "forget_gate",
+                    "forget_gate, input_gate",
+                )
+            ],
+        ),
+        (
+            "mixer",
+            [
+                ROUTED.format(order)
+                for order in (
+                    "rows",
+                    "columns",
+                    "snake",
+                    "snake(columns)",
+                    "local(2)",
+                    "local(4)",
+                    "local(2, columns)",
+                    "reverse(local(2))",
+                    "[rows, columns]",
+                    "[columns, rows]",
+                    "[columns, rows], merge = add",
+                    "[columns, rows], restore = off",
+                    "reverse(rows), restore = off",
+                )
+            ],
+        ),
+        (
+            "mixer",
+            [
+                WINDOWED.format(how)
+                for how in (
+                    "4",
+                    "2",
+                    "[1, 8]",
+                    "row",
+                    "column",
+                    "4, pad = on",
+                    "4, shift = 2",
+                    "4, shift = 1",
+                )
+            ],
+        ),
+        ("mixer", ["layer_norm", "layer_norm(affine = off)", "layer_norm(eps = 1e-3)"]),
+        ("within", ["8", "4", "row", "column", "4, shift = 2", "8, pad = on"]),
+        ("feature_norm", ["none", "layer_norm", "rms_norm", "layer_norm(affine = off)"]),
+        (
+            "tokens",
+            ["", " -> pad(2)", " -> pad(8)", " -> fold(2) -> linear(dim)", " -> fold(4) -> linear(dim)"],
+        ),
+    ],
+    ids=["linear_attention", "routed", "windowed", "norm", "within", "feature_norm", "stem"],
+)
+def test_every_parameter_that_changes_the_function_changes_it(
+    tmp_path: Path, place: str, texts: list[str]
+) -> None:
+    if place == "tokens":
+        texts = [f"{text} -> pad(8)" for text in texts if "pad(8)" not in text]
+    found = [_digests(tmp_path, place, text) for text in texts]
+    assert len({digest for digest, _ in found}) == len({digest for _, digest in found}) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("place", "first", "second"),
+    [
+        ("mixer", ATTENTION.format("forget_gate"), ATTENTION.format("forget_gate, causal")),
+        (
+            "mixer",
+            ATTENTION.format("lepe = off"),
+            ATTENTION.format("gate_rank = 5, key_dim = 8, kernel = elu"),
+        ),
+        ("mixer", ATTENTION.format("input_gate"), ATTENTION.format("input_gate, gate_rank = 1")),
+        ("mixer", ROUTED.format("snake"), ROUTED.format("[snake(rows)]")),
+        ("mixer", ROUTED.format("local(2)"), ROUTED.format("reverse(reverse(local(2, rows)))")),
+        ("mixer", ROUTED.format("columns"), ROUTED.format("columns, merge = add")),
+        ("mixer", ROUTED.format("both, restore = on"), ROUTED.format("[rows, [reverse(rows)]]")),
+        ("mixer", ROUTED.format("[rows, rows]"), ROUTED.format("[rows, rows], restore = off")),
+        (
+            "mixer",
+            WINDOWED.format("row"),
+            WINDOWED.format("window = row, shift = 0, pad = on, extras = copy"),
+        ),
+        ("mixer", WINDOWED.format("4"), WINDOWED.format("[4, 4], extras = copy")),
+        ("mixer", "linear", "pad(1) -> fold(1) -> linear"),
+        ("mixer", "layer_norm", "layer_norm(affine = on)"),
+        ("within", "row", "window = row, pad = on, extras = copy"),
+        ("tokens", " -> pad(1)", " -> fold(1)"),
+    ],
+)
+def test_what_changes_no_function_keeps_it(tmp_path: Path, place: str, first: str, second: str) -> None:
+    assert _digests(tmp_path, place, first) == _digests(tmp_path, place, second)
+
+
+def test_copies_of_extra_tokens_change_it_where_there_are_some(tmp_path: Path) -> None:
+    first, second = (
+        _digests(tmp_path, "within", f"4, extras = {extras}", CLASS_TOKEN) for extras in ("past", "copy")
+    )
+    assert first[0] != second[0] and first[1] != second[1]
+
+
 def test_the_same_in_every_process() -> None:
     code = f"import archdsl; print(archdsl.load({TINY!r}).digest())"
     found = {
