@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 import archdsl
+from archdsl.diagnostics import Source
 from archdsl.diagnostics.render import render
+from archdsl.graph.digest import training_digest
+from archdsl.lang import format_source
 
 LEAVES = [
     "gelu",
@@ -39,6 +42,13 @@ LEAVES = [
     "attention(heads = 1, qk_norm = on)",
     "linear_attention(heads = 2)",
     "linear_attention(heads = 1, rope = on, lepe = on)",
+    "linear_attention(heads = 3, key_dim = 2, kernel = relu, causal, lepe)",
+    "linear_attention(heads = 1, key_dim = 4, kernel = identity, normalize = off, forget_gate)",
+    "linear_attention(heads = 2, value = project, input_gate, forget_gate, shortcut, gate_rank = 3)",
+    "linear_attention(heads = 2, input_gate, shortcut, qkv_bias = off)",
+    "layer_norm(affine = off)",
+    "fold(2)",
+    "pad(3)",
     "mlp(2)",
     "mlp(1 / 2, relu)",
     "drop_path",
@@ -79,10 +89,11 @@ def _combined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
         st.lists(inner, min_size=2, max_size=3).map(_join),
         st.builds(
-            "routed({}, order = {}, merge = {})".format,
+            "routed({}, order = {}, merge = {}, restore = {})".format,
             inner,
             st.sampled_from(ORDERS),
             st.sampled_from(["add", "mean"]),
+            st.sampled_from(["on", "on", "off"]),
         ),
         st.builds("split({}, merge = {})".format, some, merges),
         st.builds("branches({}, merge = {})".format, some, merges),
@@ -90,8 +101,8 @@ def _combined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds(
             "windowed({}, window = {}, shift = {}, pad = {}, extras = {})".format,
             inner,
-            st.sampled_from(["2", "3", "[2, 3]"]),
-            st.sampled_from(["0", "1"]),
+            st.sampled_from(["2", "3", "[2, 3]", "row", "column"]),
+            st.sampled_from(["0", "0", "1"]),
             st.sampled_from(["on", "on", "off"]),
             st.sampled_from(["past", "copy"]),
         ),
@@ -124,11 +135,16 @@ STEMS = st.builds(
             "conv2d(3, dim, stride = 4) -> layer_norm",
             "conv2d(3, dim // 2, stride = 2) -> batch_norm -> relu -> conv2d(3, dim, stride = 2)",
             "patch_embed(4, dim) -> position(learned)",
+            "pad(4) -> patch_embed(4, dim)",
+            "fold(4) -> linear(dim)",
+            "fold(3) -> layer_norm(affine = off) -> linear(dim) -> pad(2)",
         ]
     ),
     st.sampled_from(EXTRAS),
 )
-FEATURE_NORMS = st.sampled_from(["none", "layer_norm", "rms_norm -> gelu", "batch_norm"])
+FEATURE_NORMS = st.sampled_from(
+    ["none", "layer_norm", "rms_norm -> gelu", "batch_norm", "layer_norm(affine = off)"]
+)
 HEADS = st.sampled_from(
     [
         "layer_norm -> pool(mean) -> linear(classes)",
@@ -150,19 +166,30 @@ def specs(draw: st.DrawFn) -> str:
     ]
     stages = draw(st.integers(1, 2))
     if stages == 2:
-        lines.append("downsample = down")
+        lines.append(f"downsample = {draw(st.sampled_from(['down', 'folded']))}")
     for number in range(stages):
         blocks = " + ".join(draw(st.lists(BLOCKS, min_size=1, max_size=2)))
         within = draw(
             st.sampled_from(
-                ["", "", "within = windows(2, pad = on); ", "within = windows(3, pad = on, extras = copy); "]
+                [
+                    "",
+                    "",
+                    "within = windows(2, pad = on); ",
+                    "within = windows(3, pad = on, extras = copy); ",
+                    "within = windows(row); ",
+                    "within = windows(column, extras = copy); ",
+                ]
             )
         )
         lines.append(f"stage s{number} {{ dim = {number + 1} * dim; {within}blocks = {blocks} }}")
     lines.append(f"feature_norm = {draw(FEATURE_NORMS)}")
     lines.append(f"head = {draw(HEADS)}")
     body = "\n  ".join(lines)
-    return f"mixer down(dim) = conv2d(3, dim, stride = 2)\narch wild(dim = 12) {{\n  {body}\n}}\n"
+    mixers = (
+        "mixer down(dim) = conv2d(3, dim, stride = 2)\n"
+        "mixer folded(dim) = fold(2) -> layer_norm -> linear(dim)\n"
+    )
+    return f"{mixers}arch wild(dim = 12) {{\n  {body}\n}}\n"
 
 
 @settings(
@@ -197,6 +224,12 @@ def test_what_is_accepted_is_what_was_promised(tmp_path: Path, text: str) -> Non
     assert {tuple(m.shape) for m in maps} == {(2, s.feature.dim, *s.feature.grid) for s in stages}
     written = tmp_path / "written.arch"
     written.write_text(architecture.to_source(), encoding="utf-8")
-    assert archdsl.load(written).digest() == architecture.digest()
+    again = archdsl.load(written)
+    assert again.digest() == architecture.digest()
+    assert training_digest(again) == training_digest(architecture)
+    assert again.to_source() == architecture.to_source()
+    for source in (text, architecture.to_source()):
+        once = format_source(Source("wild.arch", source))
+        assert format_source(Source("wild.arch", once)) == once
     last = architecture.stages[-1].feature
     assert out.shape == ((2, 5) if architecture.head else (2, last.tokens, last.dim))
