@@ -341,7 +341,8 @@ def test_copies_of_extra_tokens_change_it_where_there_are_some(tmp_path: Path) -
     first, second = (
         _digests(tmp_path, "within", f"4, extras = {extras}", CLASS_TOKEN) for extras in ("past", "copy")
     )
-    assert first[0] != second[0] and first[1] != second[1]
+    assert first[0] != second[0]
+    assert first[1] != second[1]
 
 
 def test_the_same_in_every_process() -> None:
