@@ -309,13 +309,7 @@ class Builder:
             raise site.told(shape_mistake(error, {}, line.pipeline.span)) from None
 
     def _operator(
-        self,
-        kind: type[Op],
-        signature: Signature,
-        bound: Bound,
-        call: t.Name | t.Call,
-        x: Feature,
-        site: Site,
+        self, kind: type[Op], signature: Signature, bound: Bound, call: t.Name | t.Call, x: Feature, site: Site
     ) -> Nodes:
         op = make_operator(kind, signature, bound, call.span)
         self._count(1, call.span)
