@@ -202,3 +202,73 @@ def test_an_alternative_may_need_what_another_line_brings(tmp_path: Path) -> Non
     assert {d.code for d in plan.warnings} <= {"E416"}
     found = plan.candidates.at({"s1.blocks": "2 x gated_conv", "s1.heads": "2", "s1.window": "4"})
     assert isinstance(found, Candidate)
+
+
+def scans(order: str) -> str:
+    return f"2 x scan(order = {order}, state = 2)"
+
+
+def sums(flags: str) -> str:
+    return f"2 x metaformer(linear_attention(heads = 2, {flags}))"
+
+
+def windows(how: str) -> str:
+    return f"2 x metaformer(windowed(attention(2), {how}))"
+
+
+@pytest.mark.parametrize(
+    ("place", "values", "distinct"),
+    [
+        ("s2.blocks", [scans(o) for o in ("snake", "[snake(rows)]", "reverse(reverse(snake))")], 1),
+        (
+            "s2.blocks",
+            [scans(o) for o in ("local(2)", "local(2, columns)", "local(3)", "reverse(local(2))")],
+            4,
+        ),
+        ("s2.blocks", [scans(o) for o in ("cross", "[both, columns, reverse(columns)]")], 2),
+        ("s2.blocks[0].order", ["both", "[forward, backward]", "cross", "[rows, reverse(rows)]"], 2),
+        (
+            "s2.blocks",
+            [sums(f) for f in ("forget_gate", "forget_gate, causal", "causal", "gate_rank = 3")],
+            3,
+        ),
+        (
+            "s2.blocks",
+            [windows(w) for w in ("row", "row, pad = on", "column", "[1, 4]", "2, extras = copy")],
+            4,
+        ),
+        ("s2.within", ["none", "windows(row)", "windows(row, pad = on)", "windows(2)", "windows(2, 1)"], 4),
+        ("feature_norm", ["none", "layer_norm", "layer_norm(affine = on)", "layer_norm(affine = off)"], 3),
+    ],
+    ids=["snakes", "windows", "lists", "a path", "gates", "rows", "within", "feature_norm"],
+)
+def test_orders_gates_and_windows_are_varied_and_equal_ones_found(
+    tmp_path: Path, place: str, values: list[str], distinct: int
+) -> None:
+    varied = plan_of(tmp_path, f"vary {{ {place} in one_of({', '.join(values)}) }}")
+    assert isinstance(varied.space, VariedSpace)
+    random = Random(0)
+    found = [varied.candidates.at(varied.space.draw(Drawn(random, {}))) for _ in range(60)]
+    keys = {c.key for c in found if isinstance(c, Candidate)}
+    assert not any(isinstance(c, Refusal) for c in found)
+    assert len(keys) == distinct
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "code"),
+    [
+        ("s2.blocks[0].order", "local(0)", "E205"),
+        ("s2.blocks[0].order", "snake(diagonal)", "E205"),
+        ("s2.blocks[1].order", "cross", "E202"),
+        ("s2.blocks[2].order", "cross", "E211"),
+        ("s2.within", "windows(rows)", "E213"),
+        ("s2.blocks", sums("kernel = softmax"), "E213"),
+    ],
+)
+def test_mistakes_in_orders_gates_and_windows_are_told(
+    tmp_path: Path, place: str, value: str, code: str
+) -> None:
+    with pytest.raises(DiagnosticError) as caught:
+        plan_of(tmp_path, f"vary {{ {place} in one_of({value}, both) }}")
+    assert {d.code for d in caught.value.diagnostics} & {code}
+    assert all(d.span is not None and d.help for d in caught.value.diagnostics)
