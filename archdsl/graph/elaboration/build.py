@@ -96,10 +96,8 @@ class Builder:
         if not isinstance(value, Part) or not isinstance(call, t.Call | t.Name) or name != WINDOWS:
             if isinstance(value, Word) and value.name[:6] != WINDOWS[:6]:
                 raise unknown_word(value, expr, scope)
-            raise mistake(
-                "E205", "`within` takes windows", expr.span, "expected windows(...) or none",
-                help="write `within = windows(7)`",
-            )  # fmt: skip
+            label, step = "expected windows(...) or none", "write `within = windows(7)`"
+            raise mistake("E205", "`within` takes windows", expr.span, label, help=step)
         op = at_file_level(value.scope, "windowed")
         if not isinstance(op, type):
             raise unknown(value.scope, "windowed", call.span)
@@ -309,16 +307,21 @@ class Builder:
             raise site.told(shape_mistake(error, {}, line.pipeline.span)) from None
 
     def _operator(
-        self, kind: type[Op], signature: Signature, bound: Bound, call: t.Name | t.Call, x: Feature, site: Site
+        self,
+        kind: type[Op],
+        signature: Signature,
+        bound: Bound,
+        call: t.Name | t.Call,
+        x: Feature,
+        site: Site,
     ) -> Nodes:
         op = make_operator(kind, signature, bound, call.span)
         self._count(1, call.span)
         builds: list[Callable[[Feature], Node]] = []
         key = site.open_routed() if kind.name == "routed" else ""
         for formal in signature.parts():
-            names = (
-                [n for n in bound if n.startswith(f"{formal.name}[")] if formal.variadic else [formal.name]
-            )
+            listed = f"{formal.name}["
+            names = [n for n in bound if n.startswith(listed)] if formal.variadic else [formal.name]
             builds += [self._part(bound[n], formal.name, site, key) for n in names if n in bound]
         share = ""
         if kind.name == "shared" and site.route is not None:
