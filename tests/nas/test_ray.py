@@ -287,7 +287,10 @@ def test_ray_that_runs_already_is_used_and_left(tmp_path: Path) -> None:
         ("ray://somewhere:10001", "outside of its cluster"),
     ],
 )
-def test_a_cluster_that_cannot_be_reached(tmp_path: Path, address: str, text: str) -> None:
+def test_a_cluster_that_cannot_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, text: str
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # or `auto` finds the cluster of another test
     with pytest.raises(DiagnosticError) as caught:
         RayExecutor().run(Board([]), Resources(1, address=address, results=tmp_path), tmp_path / "small")
     [diagnostic] = caught.value.diagnostics

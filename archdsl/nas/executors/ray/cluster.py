@@ -94,11 +94,12 @@ def _join(address: str) -> None:
                 help="run the same command on a node of the cluster, with `--address auto`",
             )
         )
-    host, _, port = address.rpartition(":")
     try:
+        found = _found(address)
+        host, _, port = found.rpartition(":")
         if host and port.isdecimal():
             socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
+        ray.init(address=found, log_to_driver=False, configure_logging=False)
     except Exception as error:
         raise _unreachable(f"no Ray cluster answers at `{address}`", error, _HELP_CLUSTER) from None
     try:
@@ -109,6 +110,16 @@ def _join(address: str) -> None:
             error,
             "install archdsl on every node, in the same version",
         ) from None
+
+
+def _found(address: str) -> str:
+    """Where `auto` leads, `host:port`; another address unchanged.
+
+    Ray tries for a quarter of an hour to reach a cluster that is gone, so the place is looked at first. A Ray
+    without this private function is given `auto` itself.
+    """
+    find = getattr(import_module("ray._private.services"), "canonicalize_bootstrap_address_or_die", None)
+    return str(find(address)) if find is not None and address == "auto" else address
 
 
 @contextmanager
