@@ -340,9 +340,12 @@ def test_interrupted_in_the_middle(tmp_path: Path) -> None:
     out = tmp_path / "its study"
     mark = f"ARCHDSL_TEST_MARK={os.getpid()}-{time.monotonic_ns()}"
     name, _, value = mark.partition("=")
-    command = ["-m", "archdsl", "search", str(file), "--out", str(out), "--set", "budget=trials(200)"]
+    # A suite started in the background of a shell passes on that interrupts are ignored.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from archdsl.cli.main import main; main()"
+    command = ["search", str(file), "--out", str(out), "--set", "budget=trials(200)"]
     process = subprocess.Popen(
-        [sys.executable, *command],
+        [sys.executable, "-c", code, *command],
         env=environment(**{name: value}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from archdsl.nas.read import read_search
 from archdsl.nas.study import Study
 
 if __name__ == "__main__":
+    # A suite started in the background of a shell passes on that interrupts are ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     search, folder, results = map(Path, sys.argv[1:4])
     address = sys.argv[4] if len(sys.argv) > 4 else None
     with Study.open(read_search(search), folder, resume=True, workers=2, executor="ray") as study:
