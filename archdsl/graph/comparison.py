@@ -62,7 +62,7 @@ class Comparison:
     @property
     def note(self) -> str:
         """The note of the file; without one, what differs."""
-        return " ".join(self.figures.note.split()) or "; ".join(self.disagreements)
+        return self.figures.note or "; ".join(self.disagreements)
 
 
 def compare_with_published(architecture: Architecture, cost: Cost, figures: Figures) -> Comparison:

@@ -163,6 +163,13 @@ def _assert_same(model: archdsl.Model, weights: Weights, heads: list[int], size:
     torch.testing.assert_close(found[4:], expected[4:], rtol=1e-9, atol=1e-9)
 
 
+def _assert_same_at_all_sizes(model: archdsl.Model, weights: Weights, heads: list[int]) -> None:
+    load_weights(model, weights)
+    model.double().eval()
+    for size in SIZES:
+        _assert_same(model, weights, heads, size)
+
+
 @pytest.mark.parametrize("built_for", [64, (61, 83)])
 def test_any_size(built_for: int | tuple[int, int]) -> None:
     """Nothing depends on the size that a model was built for."""
@@ -171,10 +178,7 @@ def test_any_size(built_for: int | tuple[int, int]) -> None:
     model = archdsl.build(
         "mila", dim=16, depths=[1, 1, 2, 1], heads=heads, mlp_ratio=2, classes=10, image=built_for
     )
-    load_weights(model, weights)
-    model.double().eval()
-    for size in SIZES:
-        _assert_same(model, weights, heads, size)
+    _assert_same_at_all_sizes(model, weights, heads)
 
 
 def test_any_size_for_dense_prediction() -> None:
@@ -184,10 +188,7 @@ def test_any_size_for_dense_prediction() -> None:
     model = archdsl.build(
         "mila", dim=12, depths=[1, 1, 1, 1], heads=heads, mlp_ratio=2, image=64, overrides=overrides
     )
-    load_weights(model, weights)
-    model.double().eval()
-    for size in SIZES:
-        _assert_same(model, weights, heads, size)
+    _assert_same_at_all_sizes(model, weights, heads)
 
 
 def test_a_classifier_that_pads_nothing() -> None:
