@@ -139,9 +139,9 @@ def _model(loaded: Architecture, weights: Path | None, device: str, backend: str
     import torch
 
     from archdsl.compiler import compile_model
-    from archdsl.kernels.selective_scan import CANDIDATES
+    from archdsl.kernels.selective_scan import LADDER
 
-    known = [c.name for c in CANDIDATES]
+    known = [c.name for c in LADDER.candidates]
     if backend not in ("auto", *known):
         raise mistake("E510", f"there is no backend {backend}", help=f"one of auto, {', '.join(known)}")
     torch.manual_seed(seed)

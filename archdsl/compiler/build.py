@@ -14,7 +14,7 @@ from archdsl.compiler.init import initialise
 from archdsl.compiler.model import Model
 from archdsl.compiler.passes import PASSES, Pass
 from archdsl.graph.architecture import Architecture
-from archdsl.kernels.selective_scan import CANDIDATES
+from archdsl.kernels.selective_scan import LADDER
 
 
 def compile_model(
@@ -36,7 +36,7 @@ def compile_model(
     Raises:
         ValueError: for a backend that is no kernel's name, and a device that is none.
     """
-    known = ("auto", *(c.name for c in CANDIDATES))
+    known = ("auto", *(c.name for c in LADDER.candidates))
     if backend not in known:
         raise ValueError(f"there is no backend {backend!r}: one of {', '.join(known)}")
     where = _device(device)

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archdsl.kernels import selective_scan
-from archdsl.kernels.selective_scan import CANDIDATES, Call, Inputs, call_of, choose, chosen, reference
+from archdsl.kernels.selective_scan import LADDER, Call, Inputs, chosen, reference
 from archdsl.kernels.selective_scan.operator import backward_operator, forward_operator
 
 GOLDENS = Path(__file__).parents[1] / "data" / "goldens" / "mambavision"
@@ -199,12 +199,16 @@ def test_nan_in_gives_nan_out(name: str) -> None:
 
 def test_opcheck() -> None:
     x = inputs(2, 5, 3, 4, torch.float32)
-    torch.library.opcheck(forward_operator, (*x.values(), True, False, "auto"))
+    x = {k: v.detach()[None].requires_grad_() for k, v in x.items()}
+    torch.library.opcheck(forward_operator, (*x.values(), None, True, [False], "none", "bld", True, "auto"))
     x["delta"] = x["delta"].detach().abs().requires_grad_()
-    bare = tuple(x[k] for k in NAMES[:5])
-    torch.library.opcheck(forward_operator, (*bare, None, None, None, False, True, "reference"))
+    bare = tuple(x[k].detach() for k in NAMES[:5])
+    torch.library.opcheck(
+        forward_operator, (*bare, None, None, None, None, False, [True], "add", "bdl", False, "reference")
+    )
     plain = tuple(v.detach() for v in x.values())
-    torch.library.opcheck(backward_operator, (torch.randn(2, 5, 3), *plain, True, True, "auto"))
+    options = (None, True, [True], "none", "bld", "auto", torch.empty(0), torch.empty(0))
+    torch.library.opcheck(backward_operator, (torch.randn(1, 2, 5, 3), *plain, *options))
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -276,19 +280,27 @@ def test_the_formula_of_its_cost(length: int) -> None:
     """tokens * channels * (4 * state + 2), as `archdsl.ops.selective_scan` documents it."""
     b, d, n = 2, 3, 4
     x = {k: v.detach() for k, v in inputs(b, length, d, n).items() if k != "z"}
-    call = Inputs(**x, z=None, delta_softplus=True, reverse=False)
+    x = {k: v[None] for k, v in x.items()}
+    call = Inputs(
+        **x,
+        z=None,
+        paths=None,
+        delta_softplus=True,
+        reverse=(False,),
+        merge="none",
+        layout="bld",
+    )
     with Multiplications() as mode:
-        reference.forward(call)
+        reference.forward(call, saves=False)
     assert mode.count == b * length * d * (4 * n + 2)
 
 
 def test_which_kernel_serves() -> None:
     call = Call("cpu", torch.float32, 1, 8, 4, 16)
-    assert chosen(call) in {c.name for c in CANDIDATES}
-    assert choose(call, "reference").name == "reference"
-    assert call_of(torch.empty(2, 3, 4), torch.empty(4, 5)) == Call("cpu", torch.float32, 2, 3, 4, 5)
+    assert chosen(call) in {c.name for c in LADDER.candidates}
+    assert LADDER.choose(call, "reference").name == "reference"
     with pytest.raises(ValueError, match=r"no kernel `fastest`.*there are: auto, .*reference"):
-        choose(call, "fastest")
+        LADDER.choose(call, "fastest")
 
 
 @pytest.mark.parametrize(
@@ -297,10 +309,10 @@ def test_which_kernel_serves() -> None:
         ({"delta": torch.zeros(2, 5, 4)}, r"delta is \(2, 5, 4\), expected \(2, 5, 3\)"),
         ({"B": torch.zeros(2, 4, 4)}, r"B is \(2, 4, 4\), expected \(2, 5, 4\)"),
         ({"D": torch.zeros(4)}, r"D is \(4,\), expected \(3,\)"),
-        ({"A": torch.zeros(3)}, "A has 2, not 3 and 1"),
+        ({"A": torch.zeros(3)}, "A has 1 dimensions, expected 2"),
         ({"u": torch.zeros(2, 5, 3, dtype=torch.long)}, "u is torch.int64"),
         ({"layout": "ldb"}, "layout is `bld` or `bdl`"),
-        ({"direction": "up"}, "direction is `forward` or `backward`"),
+        ({"direction": "up"}, "direction is `forward`, `backward` or `both`"),
         ({"backend": "fastest"}, "no kernel `fastest`"),
     ],
 )
@@ -308,3 +320,93 @@ def test_refuses_what_does_not_fit(change: dict[str, object], text: str) -> None
     arguments: dict[str, object] = {**inputs(2, 5, 3, 4, torch.float32)} | change
     with pytest.raises(ValueError, match=text):
         selective_scan(**arguments)  # type: ignore[arg-type]
+
+
+ROUTES = ("forward", "backward", "backward")
+
+
+def several(b: int, length: int, d: int, n: int) -> dict[str, Tensor]:
+    """Inputs of three routes; u and C are the same for all."""
+    each = [inputs(b, length, d, n + k) for k in range(3)]
+    stacked = {
+        name: torch.stack(
+            [x[name].detach()[..., :n] if name in ("A", "B", "C") else x[name].detach() for x in each]
+        )
+        for name in NAMES
+    }
+    for name in ("u", "C"):
+        stacked[name] = stacked[name][:1].expand_as(stacked[name])
+    return {name: value.requires_grad_() for name, value in stacked.items()}
+
+
+@pytest.mark.parametrize("merge", ["none", "add", "mean"])
+@pytest.mark.parametrize("along", [False, True])
+@pytest.mark.parametrize("layout", ["bld", "bdl"])
+@pytest.mark.parametrize("length", [5, 33])
+def test_routes_are_as_many_scans(merge: str, along: bool, layout: str, length: int) -> None:
+    x = several(2, length, 3, 2)
+    generator = torch.Generator().manual_seed(0)
+    paths = torch.stack([torch.randperm(length, generator=generator) for _ in ROUTES]) if along else None
+    if merge != "none":
+        x["z"] = x["z"].detach()[0].requires_grad_()
+
+    def separately() -> Tensor:
+        y = []
+        for k, direction in enumerate(ROUTES):
+            single = {name: value[k] for name, value in x.items() if name != "z"}
+            if paths is not None:
+                single = {n: v[:, paths[k]] if v.ndim == 3 else v for n, v in single.items()}
+            out = selective_scan(**single, delta_softplus=True, direction=direction, backend="reference")
+            y.append(out if paths is None else out[:, paths[k].argsort()])
+        z = functional.silu(x["z"])
+        if merge == "none":
+            return torch.stack(y) * z
+        return sum(y) / (3 if merge == "mean" else 1) * z  # type: ignore[return-value]
+
+    turned = {
+        n: v.transpose(-1, -2) if layout == "bdl" and n in "udeltaBCz" and v.ndim > 2 else v
+        for n, v in x.items()
+    }
+    turned["A"] = x["A"]
+    found = selective_scan(
+        **turned, delta_softplus=True, direction=ROUTES, paths=paths, merge=merge, layout=layout
+    )
+    found = found.transpose(-1, -2) if layout == "bdl" else found
+    wanted = separately()
+    torch.testing.assert_close(found, wanted)
+    weights = torch.randn(wanted.shape, generator=generator, dtype=wanted.dtype)
+    for name, a, b in zip(
+        x,
+        torch.autograd.grad(found, list(x.values()), weights),
+        torch.autograd.grad(wanted, list(x.values()), weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_saved_states_are_those_before_every_chunk() -> None:
+    x = {k: v.detach()[None] for k, v in inputs(1, 70, 2, 3).items()}
+    call = Inputs(**x, paths=None, delta_softplus=False, reverse=(False,), merge="none", layout="bld")
+    states = reference.forward(call, saves=True).states
+    h = torch.zeros(2, 3, dtype=torch.float64)
+    expected = [h]
+    for t in range(70):
+        dt = (x["delta"][0, 0, t] + x["delta_bias"][0])[:, None]
+        h = torch.exp(dt * x["A"][0]) * h + dt * x["B"][0, 0, t] * x["u"][0, 0, t][:, None]
+        if t in (31, 63, 69):
+            expected.append(h)
+    torch.testing.assert_close(states[0, 0], torch.stack(expected).transpose(-1, -2))
+
+
+@pytest.mark.parametrize(
+    "paths", [torch.tensor([[0, 1, 1]]), torch.tensor([[0, 1, 3]]), torch.tensor([[-1, 0, 1]])]
+)
+def test_refuses_paths_that_are_no_permutations(paths: Tensor) -> None:
+    x = inputs(1, 3, 2, 2, torch.float32)
+    with pytest.raises(ValueError, match="visit every step once"):
+        selective_scan(**x, paths=paths)
+    good = torch.tensor([[2, 0, 1]])
+    selective_scan(**x, paths=good)
+    good[0, 0] = 1
+    with pytest.raises(ValueError, match="visit every step once"):
+        selective_scan(**x, paths=good)

@@ -1,17 +1,18 @@
 """The selective scan of Mamba: the operator, its reference and the kernels that serve it."""
 
-from archdsl.kernels.selective_scan.candidates import CANDIDATES, Candidate, choose, chosen
-from archdsl.kernels.selective_scan.inputs import Call, Gradients, Inputs
-from archdsl.kernels.selective_scan.operator import call_of, selective_scan
+from archdsl.kernels.selective_scan.candidates import LADDER, chosen
+from archdsl.kernels.selective_scan.inputs import CHUNK, Call, Gradients, Inputs, Kernel, Outputs, call_of
+from archdsl.kernels.selective_scan.operator import selective_scan
 
 __all__ = [
-    "CANDIDATES",
+    "CHUNK",
+    "LADDER",
     "Call",
-    "Candidate",
     "Gradients",
     "Inputs",
+    "Kernel",
+    "Outputs",
     "call_of",
-    "choose",
     "chosen",
     "selective_scan",
 ]

@@ -13,157 +13,199 @@ Shapes inside: k steps of a run, b images, d channels, n states; a run is held i
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from archdsl.kernels.selective_scan.inputs import Gradients, Inputs
+from archdsl.kernels.selective_scan.inputs import CHUNK, Gradients, Inputs, Outputs, empty, saved_states_shape
 
 RUN_ELEMENTS = {"cpu": 2**18}
 """Numbers in one (k, b, d, n) buffer, by type of device: a few of them stay in the cache."""
 RUN_ELEMENTS_ELSEWHERE = 2**24
 
 
-def forward(x: Inputs) -> Tensor:
-    """The output (b, l, d) in the type of the sequence."""
+def forward(x: Inputs, saves: bool) -> Outputs:
+    """The output, with states and the output before the gate where `saves`."""
     with torch.autocast(x.u.device.type, enabled=False):
-        y_bld = torch.empty_like(x.u, memory_format=torch.contiguous_format)
-        scan = _Scan(x)
-        h_bdn = scan.start()
-        for rows in scan.runs:
-            run = _Run(scan, rows)
-            h_kbdn = run.states(h_bdn, scan.buffer(1))
-            h_bdn = h_kbdn[-1].clone()
-            y_kbd = run.output(h_kbdn)
-            if run.z is not None:
-                y_kbd = y_kbd * F.silu(run.z)
-            scan.store(y_kbd, y_bld, rows)
-        return y_bld
+        shape = saved_states_shape(x.u, x.A) if saves else (0,)
+        states = x.u.new_zeros(shape, dtype=x.state_dtype)
+        merged = x.merge != "none"
+        y = x.u.new_zeros(x.u.shape[1:] if merged else x.u.shape, dtype=x.state_dtype)
+        for k in range(len(x.reverse)):
+            route = _Route(x, k)
+            into = y if merged else y[k]
+            h_bdn = route.start()
+            for rows in route.runs:
+                run = _Run(route, rows)
+                h_kbdn = run.states(h_bdn, route.buffer(1))
+                if saves:
+                    route.save(h_kbdn, rows.start, states[k])
+                h_bdn = h_kbdn[-1].clone()
+                route.add(run.output(h_kbdn), into, rows)
+        if x.merge == "mean":
+            y /= len(x.reverse)
+        ungated = _written(y, x) if saves and x.z is not None else x.u.new_empty(0)
+        if x.z is not None:
+            y = y * F.silu(x.z.to(x.state_dtype))
+        return Outputs(_written(y, x), states, ungated)
 
 
-def backward(dout: Tensor, x: Inputs) -> Gradients:
-    """Gradients of the inputs for the gradient `dout` (b, l, d) of the output.
+def backward(dout: Tensor, x: Inputs, states: Tensor, ungated: Tensor) -> Gradients:
+    """Gradients of the inputs for the gradient `dout` of the output.
 
     With g_t the gradient of h_t: g_t = C_t dy_t + exp(delta_{t+1} A) g_{t+1}. The states are computed again,
-    from those at the start of every run.
+    from those at the start of every run; those that the forward saved are not used.
     """
     with torch.autocast(x.u.device.type, enabled=False):
-        scan = _Scan(x)
-        starts = [scan.start()]
-        for rows in scan.runs[:-1]:
-            starts.append(_Run(scan, rows).states(starts[-1], scan.buffer(1))[-1].clone())
-
-        du, ddelta, dB, dC = (
-            torch.empty_like(v, memory_format=torch.contiguous_format) for v in (x.u, x.delta, x.B, x.C)
-        )
-        dz = None if x.z is None else torch.empty_like(x.z, memory_format=torch.contiguous_format)
-        dA = torch.zeros_like(scan.A)
-        dD, dbias = torch.zeros_like(scan.bias), torch.zeros_like(scan.bias)
-        carried_bdn = scan.start()
-        for rows, h_bdn in zip(reversed(scan.runs), reversed(starts), strict=False):
-            run = _Run(scan, rows)
-            h_kbdn = run.states(h_bdn, scan.buffer(1))
-            dy = scan.load(dout, rows)
-            if run.z is not None:
-                gate = torch.sigmoid(run.z)
-                dz_kbd = dy * run.output(h_kbdn) * gate * (1 + run.z * (1 - gate))
-                dy = dy * run.z * gate
-                assert dz is not None
-                scan.store(dz_kbd, dz, rows)
-            scan.store((dy.unsqueeze(-2) @ h_kbdn).squeeze(-2), dC, rows)
-
-            g_kbdn = torch.mul(dy.unsqueeze(-1), run.C.unsqueeze(-2), out=scan.buffer(2)[: run.length])
-            g_kbdn[-1] += carried_bdn
-            a, g = run.a.unbind(), g_kbdn.unbind()
-            for t in range(run.length - 2, -1, -1):
-                g[t].addcmul_(a[t + 1], g[t + 1])
-            carried_bdn = run.a[0] * g_kbdn[0]
-
-            through_B = (g_kbdn @ run.B.unsqueeze(-1)).squeeze(-1)
-            scan.store((run.delta_u.unsqueeze(-2) @ g_kbdn).squeeze(-2), dB, rows)
-            du_kbd = run.delta * through_B
-            if scan.D is not None:
-                du_kbd = du_kbd + scan.D * dy
-                dD += (dy * run.u).sum((0, 1))
-            scan.store(du_kbd, du, rows)
-
-            # From here on run.a holds g_t h_{t-1} exp(delta_t A), the gradient of delta_t A.
-            decayed = run.a.mul_(g_kbdn)
-            decayed[1:] *= h_kbdn[:-1]
-            decayed[0] *= h_bdn
-            dA += torch.einsum("kbdn,kbd->dn", decayed, run.delta)
-            ddelta_kbd = run.u * through_B + torch.einsum("kbdn,dn->kbd", decayed, scan.A)
-            if x.delta_softplus:
-                ddelta_kbd = ddelta_kbd * torch.sigmoid(run.raw_delta)
-            dbias += ddelta_kbd.sum((0, 1))
-            scan.store(ddelta_kbd, ddelta, rows)
+        dy = dout.to(x.state_dtype)
+        dz = None
+        if x.z is not None:
+            z = x.z.to(x.state_dtype)
+            gate = torch.sigmoid(z)
+            dz = _written(dy * ungated.to(x.state_dtype) * gate * (1 + z * (1 - gate)), x)
+            dy = dy * z * gate
+        dy = dy * x.share
+        du, ddelta, dB, dC = (v.new_empty(v.shape, dtype=x.state_dtype) for v in (x.u, x.delta, x.B, x.C))
+        dA, bias = torch.zeros_like(x.A), x.A.new_zeros(x.A.shape[:2])
+        dD, dbias = torch.zeros_like(bias), torch.zeros_like(bias)
+        for k in range(len(x.reverse)):
+            to = _Room(du[k], ddelta[k], dA[k], dB[k], dC[k], dD[k], dbias[k])
+            _route_backward(_Route(x, k), dy if x.merge != "none" else dy[k], to)
         return Gradients(
-            du,
-            ddelta,
-            dA.to(x.A.dtype),
-            dB,
-            dC,
-            None if x.D is None else dD.to(x.D.dtype),
+            _written(du, x),
+            _written(ddelta, x),
+            dA,
+            dB.to(x.B.dtype),
+            dC.to(x.C.dtype),
+            None if x.D is None else dD,
             dz,
-            None if x.delta_bias is None else dbias.to(x.delta_bias.dtype),
+            None if x.delta_bias is None else dbias,
         )
 
 
-class _Scan:
-    """The whole scan: parameters in the type of the state, runs of steps in the order of reading, buffers."""
+class _Room(NamedTuple):
+    """Where the gradients of one route go."""
 
-    def __init__(self, x: Inputs) -> None:
+    u: Tensor
+    delta: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor
+    bias: Tensor
+
+
+def _route_backward(route: _Route, dy_bld: Tensor, to: _Room) -> None:
+    """Writes the gradients of one route."""
+    starts = [route.start()]
+    for rows in route.runs[:-1]:
+        starts.append(_Run(route, rows).states(starts[-1], route.buffer(1))[-1].clone())
+    carried_bdn = route.start()
+    for rows, h_bdn in zip(reversed(route.runs), reversed(starts), strict=True):
+        run = _Run(route, rows)
+        h_kbdn = run.states(h_bdn, route.buffer(1))
+        dy = route.load(dy_bld, rows)
+        route.store((dy.unsqueeze(-2) @ h_kbdn).squeeze(-2), to.C, rows)
+
+        g_kbdn = torch.mul(dy.unsqueeze(-1), run.C.unsqueeze(-2), out=route.buffer(2)[: run.length])
+        g_kbdn[-1] += carried_bdn
+        a, g = run.a.unbind(), g_kbdn.unbind()
+        for t in range(run.length - 2, -1, -1):
+            g[t].addcmul_(a[t + 1], g[t + 1])
+        carried_bdn = run.a[0] * g_kbdn[0]
+
+        through_B = (g_kbdn @ run.B.unsqueeze(-1)).squeeze(-1)
+        route.store((run.delta_u.unsqueeze(-2) @ g_kbdn).squeeze(-2), to.B, rows)
+        du_kbd = run.delta * through_B
+        if route.D is not None:
+            du_kbd = du_kbd + route.D * dy
+            to.D.add_((dy * run.u).sum((0, 1)))
+        route.store(du_kbd, to.u, rows)
+
+        # From here on run.a holds g_t h_{t-1} exp(delta_t A), the gradient of delta_t A.
+        decayed = run.a.mul_(g_kbdn)
+        decayed[1:] *= h_kbdn[:-1]
+        decayed[0] *= h_bdn
+        to.A.add_(torch.einsum("kbdn,kbd->dn", decayed, run.delta))
+        ddelta_kbd = run.u * through_B + torch.einsum("kbdn,dn->kbd", decayed, route.A)
+        if route.x.delta_softplus:
+            ddelta_kbd = ddelta_kbd * torch.sigmoid(run.raw_delta)
+        to.bias.add_(ddelta_kbd.sum((0, 1)))
+        route.store(ddelta_kbd, to.delta, rows)
+
+
+def _written(y: Tensor, x: Inputs) -> Tensor:
+    """In the type of the sequence and the memory order of `layout`."""
+    return empty(tuple(y.shape), x.u.dtype, x.layout, x.u).copy_(y)
+
+
+class _Route:
+    """One route: its tensors, runs of steps in the order of reading, and buffers."""
+
+    def __init__(self, x: Inputs, k: int) -> None:
         self.x = x
-        batch, length, channels = x.u.shape
-        self.A = x.A.to(x.state_dtype)
-        self.D = None if x.D is None else x.D.to(x.state_dtype)
-        zeros = self.A.new_zeros(channels)
-        self.bias = zeros if x.delta_bias is None else x.delta_bias.to(x.state_dtype)
+        self.k = k
+        batch, length = x.u.shape[1:3]
+        self.A = x.A[k]
+        self.D = None if x.D is None else x.D[k]
         elements = RUN_ELEMENTS.get(x.u.device.type, RUN_ELEMENTS_ELSEWHERE)
         self.step = min(max(1, elements // max(1, batch * self.A.numel())), max(1, length))
-        starts = range(0, length, self.step)
-        self.runs = [slice(i, min(i + self.step, length)) for i in starts]
-        if x.reverse:
-            self.runs = [slice(length - r.stop, length - r.start) for r in self.runs]
+        self.runs = [slice(i, min(i + self.step, length)) for i in range(0, length, self.step)]
+        self.steps: Tensor | None = None if x.paths is None else x.paths[k]
+        if x.reverse[k]:
+            rows = torch.arange(length, device=x.u.device) if self.steps is None else self.steps
+            self.steps = rows.flip(0)
         self._buffers: dict[int, Tensor] = {}
 
     def start(self) -> Tensor:
         """The state before the first step."""
-        return self.A.new_zeros(self.x.u.shape[0], *self.A.shape)
+        return self.A.new_zeros(self.x.u.shape[1], *self.A.shape)
 
     def buffer(self, which: int) -> Tensor:
         """Room for one run (k, b, d, n), the same at every call."""
         if which not in self._buffers:
-            self._buffers[which] = self.A.new_empty(self.step, self.x.u.shape[0], *self.A.shape)
+            self._buffers[which] = self.A.new_empty(self.step, self.x.u.shape[1], *self.A.shape)
         return self._buffers[which]
 
     def load(self, v_bl: Tensor, rows: slice) -> Tensor:
-        """Rows of (b, l, ...) as (k, b, ...) in the order of reading."""
-        run = v_bl[:, rows].transpose(0, 1).to(self.x.state_dtype)
-        return run.flip(0) if self.x.reverse else run
+        """Steps of (b, l, ...) as (k, b, ...) in the order of reading."""
+        run = v_bl[:, rows] if self.steps is None else v_bl[:, self.steps[rows]]
+        return run.transpose(0, 1).to(self.x.state_dtype)
 
     def store(self, v_kb: Tensor, to_bl: Tensor, rows: slice) -> None:
         """The reverse of `load`, into `to_bl`."""
-        to_bl[:, rows] = (v_kb.flip(0) if self.x.reverse else v_kb).transpose(0, 1)
+        to_bl[:, rows if self.steps is None else self.steps[rows]] = v_kb.transpose(0, 1)
+
+    def add(self, v_kb: Tensor, to_bl: Tensor, rows: slice) -> None:
+        """Adds steps in the order of reading to their places in `to_bl`."""
+        to_bl[:, rows if self.steps is None else self.steps[rows]] += v_kb.transpose(0, 1)
+
+    def save(self, h_kbdn: Tensor, first: int, to: Tensor) -> None:
+        """Keeps the states of a run that starts at step `first`: those behind every chunk and the last."""
+        length = self.x.u.shape[2]
+        for t in range(first, first + h_kbdn.shape[0]):
+            if (t + 1) % CHUNK == 0 or t + 1 == length:
+                to[:, (t + CHUNK) // CHUNK] = h_kbdn[t - first].transpose(-1, -2)
 
 
 class _Run:
     """A run of steps: its inputs as (k, b, ...), and a_t = exp(delta_t A)."""
 
-    def __init__(self, scan: _Scan, rows: slice) -> None:
-        x = scan.x
-        self.scan = scan
-        self.u = scan.load(x.u, rows)
-        self.B = scan.load(x.B, rows)
-        self.C = scan.load(x.C, rows)
-        self.z = None if x.z is None else scan.load(x.z, rows)
+    def __init__(self, route: _Route, rows: slice) -> None:
+        x, k = route.x, route.k
+        self.route = route
+        self.u = route.load(x.u[k], rows)
+        self.B = route.load(x.B[k], rows)
+        self.C = route.load(x.C[k], rows)
         self.length = self.u.shape[0]
-        self.raw_delta = scan.load(x.delta, rows)
+        self.raw_delta = route.load(x.delta[k], rows)
         if x.delta_bias is not None:
-            self.raw_delta = self.raw_delta + scan.bias
+            self.raw_delta = self.raw_delta + x.delta_bias[k]
         self.delta = F.softplus(self.raw_delta) if x.delta_softplus else self.raw_delta
         self.delta_u = self.delta * self.u
-        self.a = torch.mul(self.delta.unsqueeze(-1), scan.A, out=scan.buffer(0)[: self.length]).exp_()
+        self.a = torch.mul(self.delta.unsqueeze(-1), route.A, out=route.buffer(0)[: self.length]).exp_()
 
     def states(self, h_bdn: Tensor, room: Tensor) -> Tensor:
         """h after every step (k, b, d, n), in `room`; `h_bdn` is the state before the run."""
@@ -175,4 +217,4 @@ class _Run:
     def output(self, h_kbdn: Tensor) -> Tensor:
         """y (k, b, d) from the states."""
         y = (h_kbdn @ self.C.unsqueeze(-1)).squeeze(-1)
-        return y if self.scan.D is None else torch.addcmul(y, self.scan.D, self.u)
+        return y if self.route.D is None else torch.addcmul(y, self.route.D, self.u)
