@@ -230,7 +230,7 @@ def test_kernels_are_named_for_every_scan(mamba_r: archdsl.Model) -> None:
     assert "stages.trunk.blocks.0.residual.mamba.split.inner.rows.selective_scan" in served
     reference = archdsl.build("mamba_r", **MAMBA_R, backend="reference")
     assert set(reference.kernels().values()) == {"reference"}
-    with pytest.raises(ValueError, match="there is no backend 'abacus': one of auto, .*reference"):
+    with pytest.raises(ValueError, match=r"there is no backend 'abacus': one of auto, .*reference"):
         archdsl.build("mamba_r", **MAMBA_R, backend="abacus").kernels()
 
 
