@@ -40,8 +40,8 @@ FEATURES: dict[str, Callable[[Tensor], Tensor]] = {
 class LinearAttention(RunsScans, StreamModule):
     """Multi-head linear attention, see `archdsl.ops.linear_attention`.
 
-    Sums along the sequence are selective scans with C = q, B = k, u = v, one for each head, because the
-    channels of a scan have B and C in common.
+    Sums along the sequence are a selective scan with C = q, B = k, u = v; each head is a route of it, because
+    the channels of a route have B and C in common.
 
     Args:
         dim: C.
@@ -104,12 +104,13 @@ class LinearAttention(RunsScans, StreamModule):
             nn.init.ones_(self.D)
 
     def call(self, x: Tensor) -> Call | None:
-        """That of one head, all are alike; None where the sums are over all tokens."""
+        """With the heads as routes; None where the sums are over all tokens."""
         if not self.causal:
             return None
         batch, tokens, dim = x.shape
         dtype = x.dtype if self._scans_as_it_is else _wide(x.dtype)
-        return Call(x.device.type, dtype, batch, tokens, dim // self.heads, self.key_dim)
+        width = dim // self.heads
+        return Call(x.device.type, dtype, batch, tokens, width, self.key_dim, routes=self.heads)
 
     def forward(self, s: Stream) -> Stream:
         """Every token's mixture of the values."""
@@ -143,23 +144,18 @@ class LinearAttention(RunsScans, StreamModule):
             delta, bias = F.softplus(delta.to(_wide(v.dtype)) + bias), None
             u = v / delta.clamp(min=SMALLEST_STEP)
         A = delta.new_zeros(v.shape[2], self.key_dim) if self.A_log is None else decay_rates(self.A_log)
-        width = v.shape[2] // self.heads
-        parts = []
-        for head in range(self.heads):
-            own = slice(head * width, (head + 1) * width)
-            parts.append(
-                selective_scan(
-                    u[..., own],
-                    delta[..., own],
-                    A[own],
-                    k[:, :, head],
-                    q[:, :, head],
-                    delta_bias=None if bias is None else bias[own],
-                    delta_softplus=inside,
-                    backend=self.backend,
-                )
-            )
-        return torch.cat(parts, dim=-1).to(v.dtype)
+        u, delta = (self._by_head(part).permute(2, 0, 1, 3) for part in (u, delta))
+        y = selective_scan(
+            u,
+            delta,
+            A.view(self.heads, -1, self.key_dim),
+            k.permute(2, 0, 1, 3),
+            q.permute(2, 0, 1, 3),
+            delta_bias=None if bias is None else bias.view(self.heads, -1),
+            delta_softplus=inside,
+            backend=self.backend,
+        )
+        return y.permute(1, 2, 0, 3).flatten(2).to(v.dtype)
 
     @property
     def _scans_as_it_is(self) -> bool:
