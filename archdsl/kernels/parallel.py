@@ -11,17 +11,16 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Concatenate, ParamSpec
+from itertools import pairwise
+from typing import TypeVarTuple
 
 import torch
 
-P = ParamSpec("P")
+Args = TypeVarTuple("Args")
 
 
-def spread(
-    kernel: Callable[Concatenate[int, int, P], object], tasks: int, *args: P.args, **_: P.kwargs
-) -> None:
-    """Call `kernel(first, last, *args)` for ranges that together are [0, tasks), on torch's number of threads.
+def spread(kernel: Callable[[int, int, *Args], object], tasks: int, *args: *Args) -> None:
+    """Call `kernel(first, last, *args)` for ranges that make up [0, tasks), on torch's number of threads.
 
     One thread or one task is a direct call; no task is no call. An exception of a range is raised here, once
     all ranges have ended.
@@ -30,7 +29,7 @@ def spread(
     if threads > 1:
         _pool.spread(kernel, tasks, threads, args)
     elif tasks > 0:
-        kernel(0, tasks, *args)  # type: ignore[call-arg]
+        kernel(0, tasks, *args)
 
 
 class _Pool:
@@ -46,7 +45,7 @@ class _Pool:
         self.size = 0
 
     def spread(
-        self, kernel: Callable[..., object], tasks: int, threads: int, args: tuple[object, ...]
+        self, kernel: Callable[[int, int, *Args], object], tasks: int, threads: int, args: tuple[*Args]
     ) -> None:
         bounds = [tasks * i // threads for i in range(threads + 1)]
         others: list[Future[object]] = []
@@ -54,7 +53,7 @@ class _Pool:
         try:
             with contextlib.suppress(RuntimeError):  # no new threads while the interpreter ends
                 executor = self._executor(threads - 1)
-                for first, last in zip(bounds[1:], bounds[2:], strict=False):
+                for first, last in pairwise(bounds[1:]):
                     others.append(executor.submit(kernel, first, last, *args))
                     rest = last
             kernel(0, bounds[1], *args)
