@@ -139,11 +139,11 @@ def _model(loaded: Architecture, weights: Path | None, device: str, backend: str
     import torch
 
     from archdsl.compiler import compile_model
-    from archdsl.kernels.selective_scan import LADDER
+    from archdsl.kernels.ladder import AUTO, backends
 
-    known = [c.name for c in LADDER.candidates]
-    if backend not in ("auto", *known):
-        raise mistake("E510", f"there is no backend {backend}", help=f"one of auto, {', '.join(known)}")
+    known = (AUTO, *backends())
+    if backend not in known:
+        raise mistake("E510", f"there is no backend {backend}", help=f"one of {', '.join(known)}")
     torch.manual_seed(seed)
     model = compile_model(loaded, backend=backend, device=device)
     if weights is not None:

@@ -109,6 +109,12 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         report((usage_mistake(error),))
         return 2
+    except ValueError as error:
+        ladder = sys.modules.get("archdsl.kernels.ladder")
+        if ladder is None or not isinstance(error, ladder.KernelError):
+            raise
+        report(mistake("E512", str(error), help="`archdsl doctor` tells what serves here").diagnostics)
+        return 2
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     return result if isinstance(result, int) else 0

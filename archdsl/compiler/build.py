@@ -14,7 +14,7 @@ from archdsl.compiler.init import initialise
 from archdsl.compiler.model import Model
 from archdsl.compiler.passes import PASSES, Pass
 from archdsl.graph.architecture import Architecture
-from archdsl.kernels.selective_scan import LADDER
+from archdsl.kernels.ladder import check_backend
 
 
 def compile_model(
@@ -28,17 +28,16 @@ def compile_model(
 
     Args:
         architecture: checked.
-        backend: the kernel of scans, `auto` for the fastest that serves.
+        backend: the kernel of scans, `auto` for the fastest that serves, or the one that the environment
+            variable ARCHDSL_BACKEND names.
         device: where its weights lie, torch's default device for None; on `meta` nothing is allocated or
             drawn.
         passes: what happens to the architecture before modules are built.
 
     Raises:
-        ValueError: for a backend that is no kernel's name, and a device that is none.
+        ValueError: for a backend, or an ARCHDSL_BACKEND, that is no kernel's name, and a device that is none.
     """
-    known = ("auto", *(c.name for c in LADDER.candidates))
-    if backend not in known:
-        raise ValueError(f"there is no backend {backend!r}: one of {', '.join(known)}")
+    check_backend(backend)
     where = _device(device)
     with torch.device(where), _NoWrites() if where.type == "meta" else nullcontext():
         model = Model(architecture, backend=backend, passes=passes)

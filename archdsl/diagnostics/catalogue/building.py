@@ -83,4 +83,12 @@ BUILDING = {
         "archdsl cost mine.arch      # its row says params = 29",
         'archdsl cost mine.arch      # its row says params = "29M"',
     ),
+    "E512": Rule(
+        "The kernel asked for does not serve",
+        "`--backend` or the environment variable ARCHDSL_BACKEND names a kernel that does not exist, is not "
+        "installed, does not take this device or type, or failed the test in which it is compared with plain "
+        "PyTorch. A kernel that is named is never replaced in silence; `auto` takes the fastest that serves.",
+        "archdsl build mamba_r_tiny --device cpu --backend mamba_ssm",
+        "archdsl build mamba_r_tiny --device cpu --backend auto",
+    ),
 }

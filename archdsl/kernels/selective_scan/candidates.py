@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archdsl.kernels.ladder import Candidate, Ladder
-from archdsl.kernels.selective_scan import reference
+from archdsl.kernels.selective_scan import proving, reference
 from archdsl.kernels.selective_scan.inputs import Call, Kernel
 
 LADDER: Ladder[Call, Kernel] = Ladder(
@@ -16,6 +16,8 @@ LADDER: Ladder[Call, Kernel] = Ladder(
             load=lambda: Kernel(reference.forward, reference.backward),
         ),
     ),
+    proving.prove,
+    proving.typical,
 )
 """The reference, in plain PyTorch, serves every call on every device."""
 
