@@ -1,0 +1,62 @@
+"""Sixteen float32 numbers as one value in Numba kernels: arithmetic, memory and a few functions.
+
+LLVM lowers them to what the machine has (AVX-512, AVX2, SSE2, NEON); none of it is named here.
+Addresses and offsets are 64-bit integers (`tensor.data_ptr()`); nothing is checked. Use only inside `njit`.
+
+The type in memory (`of`) is told by an array of which only the dtype counts: FLOAT32, BFLOAT16 or FLOAT16 of
+this package (dtypes float32, uint16 and int16: the bits), or any array like it. Without `of` memory holds
+float32. A value in a register is always float32.
+"""
+
+from archdsl.kernels.simd.functions import exp, exp2, reciprocal, sigmoid, silu, softplus
+from archdsl.kernels.simd.memory import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    broadcast,
+    buffer,
+    get,
+    get_int,
+    load,
+    load_some,
+    prefetch,
+    put,
+    put_int,
+    store,
+    store_some,
+)
+from archdsl.kernels.simd.tiles import load_transposed, store_transposed
+from archdsl.kernels.simd.vector import WIDTH, float32x16, fma, maximum, minimum, splat, total, where_less
+
+__all__ = [
+    "BFLOAT16",
+    "FLOAT16",
+    "FLOAT32",
+    "WIDTH",
+    "broadcast",
+    "buffer",
+    "exp",
+    "exp2",
+    "float32x16",
+    "fma",
+    "get",
+    "get_int",
+    "load",
+    "load_some",
+    "load_transposed",
+    "maximum",
+    "minimum",
+    "prefetch",
+    "put",
+    "put_int",
+    "reciprocal",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "splat",
+    "store",
+    "store_some",
+    "store_transposed",
+    "total",
+    "where_less",
+]

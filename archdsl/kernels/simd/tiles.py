@@ -1,0 +1,122 @@
+"""Tiles of 16 x 16 numbers, turned on their way between memory and a buffer of float32 vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
+
+from archdsl.kernels.simd.memory import (
+    LONG,
+    build_load,
+    build_load_some,
+    build_store,
+    build_store_some,
+    element_of,
+    given,
+)
+from archdsl.kernels.simd.vector import INTS, WIDTH, Builder, Value
+
+_FOUR = [4 * lane for lane in range(4)]
+_PAIR_LOW = [i for lane in _FOUR for i in (lane, lane + 16, lane + 1, lane + 17)]
+_PAIR_HIGH = [i for lane in _FOUR for i in (lane + 2, lane + 18, lane + 3, lane + 19)]
+_QUAD_LOW = [i for lane in _FOUR for i in (lane, lane + 1, lane + 16, lane + 17)]
+_QUAD_HIGH = [i for lane in _FOUR for i in (lane + 2, lane + 3, lane + 18, lane + 19)]
+_EVEN = [i for lane in (0, 8, 16, 24) for i in range(lane, lane + 4)]
+_ODD = [i for lane in (4, 12, 20, 28) for i in range(lane, lane + 4)]
+
+
+def _turn(builder: Builder, rows: list[Value]) -> list[Value]:
+    """Sixteen vectors to those of the transposed tile: pairs, fours, then whole quarters of registers."""
+
+    def mix(a: Value, b: Value, order: list[int]) -> Value:
+        return builder.shuffle_vector(a, b, ir.Constant(INTS, order))
+
+    pairs = [mix(rows[i], rows[i + 1], order) for i in range(0, 16, 2) for order in (_PAIR_LOW, _PAIR_HIGH)]
+    # fours[4 q + c]: rows 4 q .. 4 q + 3, columns c, c + 4, c + 8 and c + 12, one in each quarter.
+    fours = [
+        mix(pairs[4 * q + high], pairs[4 * q + 2 + high], order)
+        for q in range(4)
+        for high in (0, 1)
+        for order in (_QUAD_LOW, _QUAD_HIGH)
+    ]
+    columns: list[Value] = [None] * WIDTH
+    for c in range(4):
+        upper = [mix(fours[c], fours[4 + c], order) for order in (_EVEN, _ODD)]
+        lower = [mix(fours[8 + c], fours[12 + c], order) for order in (_EVEN, _ODD)]
+        for odd in (0, 1):
+            columns[c + 4 * odd] = mix(upper[odd], lower[odd], _EVEN)
+            columns[c + 4 * odd + 8] = mix(upper[odd], lower[odd], _ODD)
+    return columns
+
+
+def _at(builder: Builder, offset: Value, stride: Value, i: int | Value) -> Value:
+    step = ir.Constant(LONG, i) if isinstance(i, int) else i
+    return builder.add(offset, builder.mul(stride, step))
+
+
+@intrinsic(prefer_literal=False)
+def load_transposed(
+    typing_context: Any,
+    address: Any,
+    offset: Any,
+    stride: Any,
+    rows: Any,
+    count: Any,
+    to: Any,
+    of: Any = None,
+) -> Any:
+    """load_transposed(address, offset, stride, rows, count, to, of): 16 vectors of float32 at `to`.
+
+    Vector j holds element j of every row; row i starts at offset + i * stride and has `count` elements,
+    0 behind them. Behind `rows` (1 to 16) rows, the last one is repeated.
+    """
+    element = element_of(of)
+
+    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
+        address, offset, stride, rows, count, to = values[:6]
+        last = builder.sub(rows, ir.Constant(LONG, 1))
+        vectors = []
+        for i in range(WIDTH):
+            number = ir.Constant(LONG, i)
+            row = builder.select(builder.icmp_signed("<", number, last), number, last)
+            start = _at(builder, offset, stride, row)
+            vectors.append(build_load_some(builder, address, start, count, element))
+        for j, vector in enumerate(_turn(builder, vectors)):
+            build_store(builder, to, ir.Constant(LONG, j * WIDTH), vector, element_of(None))
+        return context.get_dummy_value()
+
+    return signature(types.none, *[types.int64] * 6, given(of)), generate
+
+
+@intrinsic(prefer_literal=False)
+def store_transposed(
+    typing_context: Any,
+    at: Any,
+    address: Any,
+    offset: Any,
+    stride: Any,
+    rows: Any,
+    count: Any,
+    of: Any = None,
+) -> Any:
+    """store_transposed(at, address, offset, stride, rows, count, of): the way back of `load_transposed`.
+
+    Only `count` elements of `rows` rows are written.
+    """
+    element = element_of(of)
+
+    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
+        at, address, offset, stride, rows, count = values[:6]
+        places = [ir.Constant(LONG, j * WIDTH) for j in range(WIDTH)]
+        vectors = [build_load(builder, at, place, element_of(None)) for place in places]
+        for i, vector in enumerate(_turn(builder, vectors)):
+            with builder.if_then(builder.icmp_signed("<", ir.Constant(LONG, i), rows), likely=True):
+                start = _at(builder, offset, stride, i)
+                build_store_some(builder, address, start, vector, count, element)
+        return context.get_dummy_value()
+
+    return signature(types.none, *[types.int64] * 6, given(of)), generate

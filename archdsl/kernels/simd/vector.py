@@ -1,0 +1,158 @@
+"""The value type `float32x16`: how it is held, its operators, and how to make one and reduce one."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from inspect import Parameter, Signature
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.datamodel import models
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, register_model
+
+WIDTH = 16
+FLOAT = ir.FloatType()
+INT = ir.IntType(32)
+FLOATS = ir.VectorType(FLOAT, WIDTH)
+INTS = ir.VectorType(INT, WIDTH)
+
+Builder = Any
+Value = Any
+
+
+class Float32x16(types.Type):
+    """Sixteen float32 numbers that the compiler keeps in vector registers."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float32x16")
+
+
+float32x16 = Float32x16()
+
+
+@register_model(Float32x16)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, numba_type: Any) -> None:
+        super().__init__(manager, numba_type, FLOATS)
+
+
+def operation(result: Any, *arguments: Any) -> Callable[[Callable[..., Value | None]], Any]:
+    """A function for kernels out of one that builds its instructions.
+
+    Args:
+        result, arguments: their Numba types; arguments are converted to them.
+
+    The decorated function gets the builder and the arguments as LLVM values.
+    """
+
+    def decorate(build: Callable[..., Value | None]) -> Any:
+        def generate(context: Any, builder: Builder, _: Any, values: tuple[Value, ...]) -> Value:
+            built = build(builder, *values)
+            return context.get_dummy_value() if built is None else built
+
+        return intrinsic(_typing(build, signature(result, *arguments), generate))
+
+    return decorate
+
+
+def _typing(build: Callable[..., Value | None], signed: Any, generate: Any) -> Any:
+    """A typing function that seems to have as many parameters as the signature has: Numba counts them."""
+
+    def typing(typing_context: Any, *arguments: Any) -> Any:
+        return signed, generate
+
+    names = [f"argument_{i}" for i in range(len(signed.args))]
+    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("typing_context", *names)]
+    typing.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    typing.__name__ = typing.__qualname__ = build.__name__
+    typing.__module__, typing.__doc__ = build.__module__, build.__doc__
+    return typing
+
+
+def constant(number: float, like: ir.VectorType = FLOATS) -> Value:
+    """The number in every lane."""
+    element = like.element
+    return ir.Constant(like, [ir.Constant(element, number)] * WIDTH)
+
+
+def spread(builder: Builder, scalar: Value) -> Value:
+    """A scalar in every lane."""
+    vector = ir.VectorType(scalar.type, WIDTH)
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(INT, 0))
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), ir.Constant(INTS, [0] * WIDTH))
+
+
+def multiply_add(builder: Builder, a: Value, b: Value, c: Value) -> Value:
+    """a b + c, with one rounding where the machine can, with two where it can't."""
+    function = builder.module.globals.get("llvm.fmuladd.v16f32")
+    if function is None:
+        kind = ir.FunctionType(FLOATS, [FLOATS] * 3)
+        function = ir.Function(builder.module, kind, "llvm.fmuladd.v16f32")
+    return builder.call(function, [a, b, c])
+
+
+def choose_less(builder: Builder, a: Value, b: Value, then: Value, otherwise: Value) -> Value:
+    """`then` where a < b, `otherwise` where not and where a or b is NaN."""
+    return builder.select(builder.fcmp_ordered("<", a, b), then, otherwise)
+
+
+@operation(float32x16, types.float32)
+def splat(builder: Builder, scalar: Value) -> Value:
+    """The scalar in every lane."""
+    return spread(builder, scalar)
+
+
+@operation(float32x16, float32x16, float32x16, float32x16)
+def fma(builder: Builder, a: Value, b: Value, c: Value) -> Value:
+    """a b + c, fused where the machine can."""
+    return multiply_add(builder, a, b, c)
+
+
+@operation(float32x16, float32x16, float32x16)
+def minimum(builder: Builder, a: Value, b: Value) -> Value:
+    """The smaller one; `b` where either is NaN."""
+    return choose_less(builder, a, b, a, b)
+
+
+@operation(float32x16, float32x16, float32x16)
+def maximum(builder: Builder, a: Value, b: Value) -> Value:
+    """The larger one; `b` where either is NaN."""
+    return choose_less(builder, b, a, a, b)
+
+
+@operation(float32x16, float32x16, float32x16, float32x16, float32x16)
+def where_less(builder: Builder, a: Value, b: Value, then: Value, otherwise: Value) -> Value:
+    """`then` where a < b, `otherwise` where not and where a or b is NaN."""
+    return choose_less(builder, a, b, then, otherwise)
+
+
+@operation(types.float32, float32x16)
+def total(builder: Builder, v: Value) -> Value:
+    """The sum of the lanes, halves first: the same order on every machine."""
+    for half in (8, 4, 2, 1):
+        order = [(i + half) % WIDTH for i in range(WIDTH)]
+        v = builder.fadd(v, builder.shuffle_vector(v, v, ir.Constant(INTS, order)))
+    return builder.extract_element(v, ir.Constant(INT, 0))
+
+
+def _define(sign: Any, *builds: tuple[str, int]) -> None:
+    """One operator of Python: (name of the instruction, number of operands)."""
+    cases = [signature(float32x16, *[float32x16] * operands) for _, operands in builds]
+    infer_global(sign)(type(f"Float32x16_{sign.__name__}", (ConcreteTemplate,), {"cases": cases}))
+    for name, operands in builds:
+
+        def lower(context: Any, builder: Builder, _: Any, values: Any, name: str = name) -> Value:
+            return getattr(builder, name)(*values)
+
+        lower_builtin(sign, *[float32x16] * operands)(lower)
+
+
+_define(operator.add, ("fadd", 2))
+_define(operator.sub, ("fsub", 2))
+_define(operator.mul, ("fmul", 2))
+_define(operator.truediv, ("fdiv", 2))
+_define(operator.neg, ("fneg", 1))
