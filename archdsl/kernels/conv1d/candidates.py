@@ -2,33 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
-
-from torch import Tensor
-
-from archdsl.kernels.conv1d import reference
-from archdsl.kernels.conv1d.inputs import Call, Gradients, Inputs
+from archdsl.kernels.conv1d import proving, reference
+from archdsl.kernels.conv1d.inputs import Call, Kernel
 from archdsl.kernels.ladder import Candidate, Ladder
-
-
-class Forward(Protocol):
-    """The forward of a kernel: (r, b, l, d), contiguous, in the type of the sequence."""
-
-    def __call__(self, x: Inputs) -> Tensor: ...
-
-
-class Backward(Protocol):
-    """The backward of a kernel, from the gradient (r, b, l, d) of the result."""
-
-    def __call__(self, dout: Tensor, x: Inputs) -> Gradients: ...
-
-
-class Kernel(NamedTuple):
-    """The two functions of a kernel."""
-
-    forward: Forward
-    backward: Backward
-
 
 LADDER: Ladder[Call, Kernel] = Ladder(
     "depthwise convolution",
@@ -40,6 +16,8 @@ LADDER: Ladder[Call, Kernel] = Ladder(
             load=lambda: Kernel(reference.forward, reference.backward),
         ),
     ),
+    proving.prove,
+    proving.typical,
 )
 """The reference, in plain PyTorch, serves every call on every device."""
 
@@ -49,10 +27,9 @@ def kernel_for(call: Call, backend: str) -> Kernel:
 
     Args:
         call: what it is asked to do.
-        backend: a name, also one that only the selective scan has: that is `auto` here.
+        backend: a name, also one that only other operators have: that is `auto` here.
 
     Raises:
         ValueError: where the kernel of that name can't serve the call.
     """
-    known = backend in {candidate.name for candidate in LADDER.candidates}
-    return LADDER.choose(call, backend if known else "auto").load()
+    return LADDER.choose(call, backend if backend in LADDER.names else "auto").load()

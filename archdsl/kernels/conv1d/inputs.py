@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -49,6 +49,25 @@ class Gradients(NamedTuple):
     bias: Tensor | None
 
 
+class Forward(Protocol):
+    """The forward of a kernel: (r, b, l, d), contiguous, in the type of the sequence."""
+
+    def __call__(self, x: Inputs) -> Tensor: ...
+
+
+class Backward(Protocol):
+    """The backward of a kernel, from the gradient (r, b, l, d) of the result."""
+
+    def __call__(self, dout: Tensor, x: Inputs) -> Gradients: ...
+
+
+class Kernel(NamedTuple):
+    """The two functions of a kernel."""
+
+    forward: Forward
+    backward: Backward
+
+
 class Call(NamedTuple):
     """What a kernel needs to know to tell whether it serves a convolution.
 
@@ -57,6 +76,7 @@ class Call(NamedTuple):
         dtype: of the sequence.
         routes, batch, length, channels, taps: r, b, l, d, k of `Inputs`.
         paths: whether rows are read along paths.
+        layout: of memory, always `bld`: channels last.
     """
 
     device: str
@@ -67,6 +87,7 @@ class Call(NamedTuple):
     channels: int
     taps: int
     paths: bool
+    layout: str = "bld"
 
 
 def call_of(x: Inputs) -> Call:
