@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -33,7 +34,9 @@ class Launch(NamedTuple):
 
     def run(self) -> None:
         """Runs it on the device of its tensors."""
-        self.kernel[(self.programs,)](**self.values, num_warps=self.warps)
+        device = next(v.device for v in self.values.values() if isinstance(v, Tensor))
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            self.kernel[(self.programs,)](**self.values, num_warps=self.warps)
 
     def compile(self, capability: int) -> Any:
         """The kernel compiled for a capability (80, 90, 100) as `triton.compile` returns it: needs no device.

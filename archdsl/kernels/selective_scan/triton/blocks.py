@@ -1,13 +1,25 @@
-"""How the work of a scan is cut into programs: a table, not a search at run time."""
+"""How the work of a scan is cut into programs: a table, not a search at run time.
+
+The figures follow from the arithmetic of the chip and from what the assembler says about registers; none of
+them was measured on a device.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from archdsl.kernels.selective_scan.inputs import CHUNK
+
 STATES_OF_A_PROGRAM = 512
 """Numbers of state that one warp holds: 16 in each thread leave room for tiles without spills."""
 MOST_CHANNELS = 32
 """Channels of a program where the state is small: one in each thread."""
+ENOUGH_PROGRAMS = 2048
+"""Warps that keep a large GPU busy: four for each of the four schedulers of 132 multiprocessors."""
+SHORTEST_SEGMENT = 64
+"""Steps below which a segment is not worth its share of two more launches."""
+FEWEST_SEGMENTS = 3
+"""Splitting does the exponentials twice: with fewer segments it can't win."""
 
 
 class Blocks(NamedTuple):
@@ -16,7 +28,7 @@ class Blocks(NamedTuple):
     Args:
         state: N, the next power of two.
         channels: CHANNELS of a program.
-        steps: STEPS of a tile; divides 32, the steps between two saved states.
+        steps: STEPS of a tile; divides `CHUNK`.
         warps: of a program.
     """
 
@@ -26,8 +38,28 @@ class Blocks(NamedTuple):
     warps: int
 
 
+class Tile(NamedTuple):
+    """Sizes of a program that goes over a matrix element by element."""
+
+    rows: int
+    columns: int
+    warps: int
+
+
+MERGE = Tile(8, 128, 4)
+"""Of the merge: 8 numbers for each thread."""
+
+
 def blocks_of(state: int) -> Blocks:
     """The sizes for `state` numbers in the state of a channel."""
-    padded = 1 << max(0, state - 1).bit_length()
+    padded = 1 << (state - 1).bit_length()
     channels = max(1, min(MOST_CHANNELS, STATES_OF_A_PROGRAM // padded))
     return Blocks(padded, channels, 8, 1)
+
+
+def segment_of(programs: int, length: int) -> int:
+    """The length of a segment, `length` where splitting does not pay; `programs` without a split."""
+    segments = min(ENOUGH_PROGRAMS // programs, length // SHORTEST_SEGMENT)
+    if segments < FEWEST_SEGMENTS:
+        return length
+    return -(-length // (segments * CHUNK)) * CHUNK
