@@ -1,12 +1,16 @@
 """Range kernels over torch's number of threads.
 
 A range kernel does the tasks `first` to `last` of a call without the GIL. Its tasks write to places of their
-own, so that the result doesn't depend on the threads.
+own, so the result doesn't depend on the threads.
+
+The threads are those of torch's operators (`archdsl.kernels.team`). They don't live on in a forked child,
+where OpenMP would wait for them for ever: there, and where torch has none, Python threads do the work.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -16,49 +20,70 @@ from typing import TypeVarTuple
 
 import torch
 
+from archdsl.kernels.jit import Kernel
+
 Args = TypeVarTuple("Args")
 
 
-def spread(kernel: Callable[[int, int, *Args], object], tasks: int, *args: *Args) -> None:
+def spread(kernel: Callable[[int, int, *Args], None], tasks: int, *args: *Args) -> None:
     """Call `kernel(first, last, *args)` for ranges that make up [0, tasks), on torch's number of threads.
 
     One thread or one task is a direct call; no task is no call. An exception of a range is raised here, once
     all ranges have ended.
     """
-    threads = min(torch.get_num_threads(), tasks)
-    if threads > 1:
-        _pool.spread(kernel, tasks, threads, args)
-    elif tasks > 0:
-        kernel(0, tasks, *args)
+    if tasks < 1:
+        return
+    threads = torch.get_num_threads() if tasks > 1 else 1
+    run, team = _compiled(kernel)
+    if threads == 1:
+        run(0, 1, 0, tasks, *args)
+    elif team and not _pool.forked:
+        run(team, threads, 0, tasks, *args)
+    else:
+        _pool.spread(functools.partial(run, 0, 1), tasks, threads, args)
+
+
+@functools.cache
+def _compiled(kernel: Callable[..., None]) -> tuple[Kernel[..., None], int]:
+    """The kernel with its team, and the address of what starts one; Numba is imported here."""
+    from archdsl.kernels import team
+
+    return team.team(kernel), team.address()
 
 
 class _Pool:
     """Threads of Python, started when they are first needed; a forked child starts its own."""
 
     def __init__(self) -> None:
+        self.forked = False
+        self.forget()
+
+    def after_fork(self) -> None:
+        """In the child: threads of the process don't live on in it."""
+        self.forked = True
         self.forget()
 
     def forget(self) -> None:
-        """Start from nothing: the threads of a process don't live on in its forked children."""
+        """Start from nothing."""
         self.lock = threading.Lock()
         self.executor: ThreadPoolExecutor | None = None
         self.size = 0
 
-    def spread(
-        self, kernel: Callable[[int, int, *Args], object], tasks: int, threads: int, args: tuple[*Args]
-    ) -> None:
+    def spread(self, run: Callable[..., None], tasks: int, threads: int, args: tuple[object, ...]) -> None:
+        """Call `run(first, last, *args)` for as many ranges as threads."""
+        threads = min(threads, tasks)
         bounds = [tasks * i // threads for i in range(threads + 1)]
-        others: list[Future[object]] = []
+        others: list[Future[None]] = []
         rest = bounds[1]
         try:
             with contextlib.suppress(RuntimeError):  # no new threads while the interpreter ends
                 executor = self._executor(threads - 1)
                 for first, last in pairwise(bounds[1:]):
-                    others.append(executor.submit(kernel, first, last, *args))
+                    others.append(executor.submit(run, first, last, *args))
                     rest = last
-            kernel(0, bounds[1], *args)
+            run(0, bounds[1], *args)
             if rest < tasks:
-                kernel(rest, tasks, *args)
+                run(rest, tasks, *args)
         finally:
             wait(others)
         for other in others:
@@ -76,4 +101,4 @@ class _Pool:
 
 _pool = _Pool()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.forget)
+    os.register_at_fork(after_in_child=_pool.after_fork)
