@@ -15,12 +15,14 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from itertools import pairwise
 from typing import TypeVarTuple
 
 import torch
 
 from archdsl.kernels.jit import Kernel
+
+RANGES = 4
+"""Ranges for each thread: one that comes late or loses its core leaves more to the others."""
 
 Args = TypeVarTuple("Args")
 
@@ -52,7 +54,10 @@ def _compiled(kernel: Callable[..., None]) -> tuple[Kernel[..., None], int]:
 
 
 class _Pool:
-    """Threads of Python, started when they are first needed; a forked child starts its own."""
+    """Threads of Python, started when they are first needed; a forked child starts its own.
+
+    They and the caller take ranges one by one. Nobody waits for a thread that hasn't begun when all are taken.
+    """
 
     def __init__(self) -> None:
         self.forked = False
@@ -70,23 +75,25 @@ class _Pool:
         self.size = 0
 
     def spread(self, run: Callable[..., None], tasks: int, threads: int, args: tuple[object, ...]) -> None:
-        """Call `run(first, last, *args)` for as many ranges as threads."""
-        threads = min(threads, tasks)
-        bounds = [tasks * i // threads for i in range(threads + 1)]
+        """Call `run(first, last, *args)` for each range."""
+        ranges = min(RANGES * threads, tasks)
+        numbers = iter(range(ranges))
+
+        def work() -> None:
+            for i in numbers:
+                run(tasks * i // ranges, tasks * (i + 1) // ranges, *args)
+
         others: list[Future[None]] = []
-        rest = bounds[1]
         try:
             with contextlib.suppress(RuntimeError):  # no new threads while the interpreter ends
                 executor = self._executor(threads - 1)
-                for first, last in pairwise(bounds[1:]):
-                    others.append(executor.submit(run, first, last, *args))
-                    rest = last
-            run(0, bounds[1], *args)
-            if rest < tasks:
-                run(rest, tasks, *args)
+                for _ in range(min(threads, ranges) - 1):
+                    others.append(executor.submit(work))
+            work()
         finally:
-            wait(others)
-        for other in others:
+            begun = [other for other in others if not other.cancel()]
+            wait(begun)
+        for other in begun:
             other.result()
 
     def _executor(self, size: int) -> ThreadPoolExecutor:

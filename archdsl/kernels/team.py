@@ -19,9 +19,7 @@ from numba.core.callconv import excinfo_ptr_t
 from numba.extending import intrinsic
 
 from archdsl.kernels.jit import Kernel, kernel
-
-RANGES = 4
-"""Ranges for each thread: a worker that comes late or loses its core leaves more to the others."""
+from archdsl.kernels.parallel import RANGES
 
 I32, I64 = ir.IntType(32), ir.IntType(64)
 POINTER = ir.IntType(8).as_pointer()
