@@ -56,7 +56,7 @@ def _compiled(kernel: Callable[..., None]) -> tuple[Kernel[..., None], int]:
 class _Pool:
     """Threads of Python, started when they are first needed; a forked child starts its own.
 
-    They and the caller take ranges one by one. Nobody waits for a thread that hasn't begun when all are taken.
+    They and the caller take ranges one by one. Nobody waits for a thread that never began.
     """
 
     def __init__(self) -> None:
