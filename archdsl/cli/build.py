@@ -275,6 +275,9 @@ def _print(r: _Result) -> None:
             f"{row.name}: {kernel}" for row, kernel in zip(rows, kernels, strict=True) if kernel != "torch"
         ]
         out.print(f"kernels  {', '.join([*named, 'torch elsewhere'] if named else ['torch'])}")
+    for refusal, parts in seen.passed_over.items():
+        text = f"The kernel {refusal.name} does not serve {', '.join(parts)}: {refusal.reason}"
+        out.print(escape(text), style="yellow", soft_wrap=True)
     activations = size_text(total.activation_bytes)
     out.print(f"{UNITS}. Activations of one image: {activations} at float32.", style="dim")
     _print_output(out, r)

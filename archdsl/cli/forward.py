@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from archdsl.kernels.ladder import KernelWarning, Refusal
 from archdsl.nn.selective_scan import RunsScans
 from archdsl.nn.stream import Stream
 
@@ -27,12 +29,14 @@ class Watched:
         seconds: of the whole pass.
         stages: seconds of `stem` and every stage; the head takes what is left.
         kernels: names of the kernels that served a part, in the order in which they came first.
+        passed_over: faster kernels that did not serve, each with the parts that it would have served.
     """
 
     output: Tensor
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
     kernels: dict[str, list[str]] = field(default_factory=dict)
+    passed_over: dict[Refusal, list[str]] = field(default_factory=dict)
 
     @property
     def head(self) -> float:
@@ -61,9 +65,11 @@ def watch(model: Model, images: Tensor) -> Watched:
             if isinstance(inner, RunsScans):
                 hooks.append(inner.register_forward_pre_hook(partial(_kernel, name, seen)))
     try:
-        start = clock()
-        seen.output = model(images)
-        seen.seconds = clock() - start
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", KernelWarning)  # the same is told by `passed_over`
+            start = clock()
+            seen.output = model(images)
+            seen.seconds = clock() - start
     finally:
         for hook in hooks:
             hook.remove()
@@ -100,9 +106,14 @@ def _end(
 
 
 def _kernel(name: str, seen: Watched, module: Any, args: tuple[Any, ...]) -> None:
-    kernel = module.kernel(args[0].x if isinstance(args[0], Stream) else args[0])
-    if kernel is None:
+    choice = module.choice(args[0].x if isinstance(args[0], Stream) else args[0])
+    if choice is None:
         return
-    known = seen.kernels.setdefault(name, [])
-    if kernel not in known:
-        known.append(kernel)
+    _note(choice.name, seen.kernels.setdefault(name, []))
+    for refusal in choice.passed_over:
+        _note(name, seen.passed_over.setdefault(refusal, []))
+
+
+def _note(name: str, names: list[str]) -> None:
+    if name not in names:
+        names.append(name)

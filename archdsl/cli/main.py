@@ -28,6 +28,7 @@ COMMANDS = (
     "search",
     "report",
     "bench",
+    "doctor",
 )
 """Every command is the function of that name, or the group `app`, in the file of that name."""
 

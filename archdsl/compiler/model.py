@@ -16,6 +16,7 @@ from archdsl.compiler.passes import PASSES, Pass, run_passes
 from archdsl.compiler.stage import StageModule
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage
+from archdsl.kernels.ladder import Choice
 from archdsl.nn.selective_scan import RunsScans
 from archdsl.nn.stream import Stream, from_map, run
 from archdsl.nn.windowed import Windows
@@ -174,7 +175,13 @@ class Model(nn.Module):
         self.head = head.module
 
     def kernels(self, batch: int = 1) -> dict[str, str]:
+        """The name of the kernel that serves every scan, by path, see `kernel_choices`."""
+        return {path: choice.name for path, choice in self.kernel_choices(batch).items()}
+
+    def kernel_choices(self, batch: int = 1) -> dict[str, Choice[Any, Any]]:
         """The kernel that serves every scan on the device and in the type of its weights, by path.
+
+        `passed_over` tells which faster ones don't, and why.
 
         Args:
             batch: images at once.
@@ -183,15 +190,15 @@ class Model(nn.Module):
             ValueError: where the backend asked for can't serve a scan.
         """
         paths = {id(module): path for path, module in self.named_modules()}
-        served: dict[str, str] = {}
+        served: dict[str, Choice[Any, Any]] = {}
         for top in self.placed.values():
             for placed in top.walk():
                 scan, x = placed.module, placed.node.input
                 if isinstance(scan, RunsScans):
                     weight = next(scan.parameters()).detach()
-                    kernel = scan.kernel(weight.new_empty(()).expand(batch * x.windows, x.tokens, x.dim))
-                    if kernel is not None:
-                        served[paths[id(scan)]] = kernel
+                    choice = scan.choice(weight.new_empty(()).expand(batch * x.windows, x.tokens, x.dim))
+                    if choice is not None:
+                        served[paths[id(scan)]] = choice
         return served
 
     @property

@@ -54,6 +54,21 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
+def place() -> tuple[Path | None, str]:
+    """The folder that files are written to, None where there is none; and why the others don't take them."""
+    reasons: list[str] = []
+    for folder in folders():
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _is_safe(folder):
+                with tempfile.TemporaryFile(dir=folder):
+                    return folder, "; ".join(reasons)
+            reasons.append(f"{folder}: others can write to it")
+        except (OSError, ValueError) as error:
+            reasons.append(f"{folder}: {getattr(error, 'strerror', None) or error}")
+    return None, "; ".join(reasons) or "no folder is known"
+
+
 def read(name: str) -> bytes | None:
     """What was written under the name, None where there is nothing whole."""
     for folder in folders():

@@ -12,77 +12,42 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple
 
 import torch
 
+from archdsl.kernels.candidate import (
+    AnyCall,
+    C,
+    Candidate,
+    Choice,
+    K,
+    KernelError,
+    KernelWarning,
+    Refusal,
+)
 from archdsl.kernels.proof import Measured, Proof, tested, told
+
+__all__ = [
+    "AUTO",
+    "LADDERS",
+    "VARIABLE",
+    "AnyCall",
+    "Candidate",
+    "Choice",
+    "KernelError",
+    "KernelWarning",
+    "Ladder",
+    "Refusal",
+    "backends",
+    "check_backend",
+]
 
 VARIABLE = "ARCHDSL_BACKEND"
 """Environment variable that names the kernel where `backend` is `auto`."""
 AUTO = "auto"
 REMEMBERED = 1024
 """Calls whose choice is kept; when there are more, they are chosen for anew."""
-
-
-class AnyCall(Protocol):
-    """What every operator's description of a call has: type of the device, of the numbers, memory layout."""
-
-    @property
-    def device(self) -> str: ...
-
-    @property
-    def dtype(self) -> torch.dtype: ...
-
-    @property
-    def layout(self) -> str: ...
-
-
-C = TypeVar("C", bound=AnyCall)
-K = TypeVar("K")
-
-
-class KernelError(ValueError):
-    """A kernel that was asked for by name does not exist or can't serve."""
-
-
-class KernelWarning(UserWarning):
-    """A kernel that `auto` would have taken failed its test."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate(Generic[C, K]):
-    """One implementation of an operator.
-
-    Args:
-        name: what `backend` calls it.
-        available: why this machine or installation does not have it, None where it does; cheap.
-        supports: why it does not serve a call, None where it does.
-        load: imports what it needs and returns its functions.
-        devices: types of device on which `auto` takes it, all where empty. By its name it is taken wherever
-            `supports` lets it.
-    """
-
-    name: str
-    available: Callable[[], str | None]
-    supports: Callable[[C], str | None]
-    load: Callable[[], K]
-    devices: tuple[str, ...] = ()
-
-
-class Refusal(NamedTuple):
-    """A kernel that did not serve a call, and why."""
-
-    name: str
-    reason: str
-
-
-class Choice(NamedTuple, Generic[C, K]):
-    """The kernel that serves a call, and those that were preferred and could not."""
-
-    candidate: Candidate[C, K]
-    passed_over: tuple[Refusal, ...] = ()
 
 
 class _Place(NamedTuple):
@@ -195,10 +160,17 @@ class Ladder(Generic[C, K]):
 
         return tested(comparisons)
 
+    def missing(self, candidate: Candidate[C, K]) -> str | None:
+        """Why a candidate is not here, None where it is."""
+        try:
+            return candidate.available()
+        except Exception as error:
+            return f"asked whether it is here, it raises {told(error)}"
+
     def obstacle(self, candidate: Candidate[C, K], call: C) -> str | None:
         """Why a candidate can't serve a call, as far as is known without a test; None where it can."""
         try:
-            return candidate.available() or candidate.supports(call)
+            return self.missing(candidate) or candidate.supports(call)
         except Exception as error:
             return f"asked whether it serves, it raises {told(error)}"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archdsl.kernels.selective_scan import Call, chosen, selective_scan
+from archdsl.kernels.ladder import Choice
+from archdsl.kernels.selective_scan import LADDER, Call, selective_scan
 
 DT_MIN, DT_MAX, DT_FLOOR = 0.001, 0.1, 1e-4
 """Range of the step sizes at the start, and their floor (arXiv 2312.00752, section 3.6)."""
@@ -27,14 +29,19 @@ class RunsScans:
         """The call of the kernel for tokens like `x` (B, T, C); None where the module makes none."""
         raise NotImplementedError
 
-    def kernel(self, x: Tensor) -> str | None:
-        """The name of the kernel that serves tokens like `x`, None where none is called.
+    def choice(self, x: Tensor) -> Choice[Any, Any] | None:
+        """The kernel that serves tokens like `x`, and those passed over; None where none is called.
 
         Raises:
             ValueError: where `backend` can't serve them.
         """
         call = self.call(x)
-        return None if call is None else chosen(call, self.backend)
+        return None if call is None else LADDER.explain(call, self.backend)
+
+    def kernel(self, x: Tensor) -> str | None:
+        """The name of the kernel that serves tokens like `x`, see `choice`."""
+        choice = self.choice(x)
+        return None if choice is None else choice.name
 
 
 class StepSizes(nn.Linear):
