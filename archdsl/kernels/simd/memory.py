@@ -14,7 +14,6 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.core.typing.templates import signature
-from numba.extending import intrinsic
 
 from archdsl.kernels.simd.vector import (
     FLOAT,
@@ -28,6 +27,7 @@ from archdsl.kernels.simd.vector import (
     float32x16,
     operation,
     spread,
+    typed,
 )
 
 SHORT = ir.IntType(16)
@@ -184,7 +184,7 @@ def build_store_some(
     _masked(builder, "store", pointer, kind, ir.VoidType(), arguments)
 
 
-@intrinsic(prefer_literal=False)
+@typed
 def load(typing_context: Any, address: Any, offset: Any, of: Any = None) -> Any:
     """load(address, offset, of): sixteen elements."""
     element = element_of(of)
@@ -195,7 +195,7 @@ def load(typing_context: Any, address: Any, offset: Any, of: Any = None) -> Any:
     return signature(float32x16, types.int64, types.int64, given(of)), generate
 
 
-@intrinsic(prefer_literal=False)
+@typed
 def load_some(typing_context: Any, address: Any, offset: Any, count: Any, of: Any = None) -> Any:
     """load_some(address, offset, count, of): the first `count` elements, 0 behind them, which is not read."""
     element = element_of(of)
@@ -207,7 +207,7 @@ def load_some(typing_context: Any, address: Any, offset: Any, count: Any, of: An
     return signature(float32x16, types.int64, types.int64, types.int64, given(of)), generate
 
 
-@intrinsic(prefer_literal=False)
+@typed
 def store(typing_context: Any, address: Any, offset: Any, value: Any, of: Any = None) -> Any:
     """store(address, offset, value, of): sixteen elements, rounded to nearest."""
     element = element_of(of)
@@ -220,7 +220,7 @@ def store(typing_context: Any, address: Any, offset: Any, value: Any, of: Any = 
     return signature(types.none, types.int64, types.int64, float32x16, given(of)), generate
 
 
-@intrinsic(prefer_literal=False)
+@typed
 def store_some(typing_context: Any, address: Any, offset: Any, value: Any, count: Any, of: Any = None) -> Any:
     """store_some(address, offset, value, count, of): the first `count` lanes; what is behind stays."""
     element = element_of(of)
@@ -233,7 +233,7 @@ def store_some(typing_context: Any, address: Any, offset: Any, value: Any, count
     return signature(types.none, types.int64, types.int64, float32x16, types.int64, given(of)), generate
 
 
-@intrinsic
+@typed
 def buffer(typing_context: Any, size: Any) -> Any:
     """buffer(size): the address of `size` (a literal) float32 on the stack, while the kernel runs."""
     if not isinstance(size, types.IntegerLiteral):

@@ -7,7 +7,6 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 from numba.core.typing.templates import signature
-from numba.extending import intrinsic
 
 from archdsl.kernels.simd.memory import (
     LONG,
@@ -18,7 +17,7 @@ from archdsl.kernels.simd.memory import (
     element_of,
     given,
 )
-from archdsl.kernels.simd.vector import INTS, WIDTH, Builder, Value
+from archdsl.kernels.simd.vector import INTS, WIDTH, Builder, Value, typed
 
 _FOUR = [4 * lane for lane in range(4)]
 _PAIR_LOW = [i for lane in _FOUR for i in (lane, lane + 16, lane + 1, lane + 17)]
@@ -58,7 +57,7 @@ def _at(builder: Builder, offset: Value, stride: Value, i: int | Value) -> Value
     return builder.add(offset, builder.mul(stride, step))
 
 
-@intrinsic(prefer_literal=False)
+@typed
 def load_transposed(
     typing_context: Any,
     address: Any,
@@ -92,7 +91,7 @@ def load_transposed(
     return signature(types.none, *[types.int64] * 6, given(of)), generate
 
 
-@intrinsic(prefer_literal=False)
+@typed
 def store_transposed(
     typing_context: Any,
     at: Any,

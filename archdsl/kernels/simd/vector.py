@@ -40,6 +40,11 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, numba_type, FLOATS)
 
 
+def typed(typing: Callable[..., Any]) -> Any:
+    """A function for kernels out of one that, for the types of arguments, gives a signature and a builder."""
+    return intrinsic(prefer_literal=False)(typing)
+
+
 def operation(result: Any, *arguments: Any) -> Callable[[Callable[..., Value | None]], Any]:
     """A function for kernels out of one that builds its instructions.
 
@@ -54,7 +59,7 @@ def operation(result: Any, *arguments: Any) -> Callable[[Callable[..., Value | N
             built = build(builder, *values)
             return context.get_dummy_value() if built is None else built
 
-        return intrinsic(_typing(build, signature(result, *arguments), generate))
+        return typed(_typing(build, signature(result, *arguments), generate))
 
     return decorate
 
