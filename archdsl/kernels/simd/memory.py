@@ -278,13 +278,19 @@ def broadcast(builder: Builder, address: Value, offset: Value) -> Value:
     return spread(builder, builder.load(place(builder, address, offset, FLOAT), align=4))
 
 
-@operation(types.none, types.int64)
-def prefetch(builder: Builder, address: Value) -> None:
-    """Asks for the cache line at the address, which may be any number."""
-    pointer = builder.inttoptr(address, ir.IntType(8).as_pointer())
-    name = "llvm.prefetch.p0"
-    function = builder.module.globals.get(name)
-    if function is None:
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, INT, INT, INT])
-        function = ir.Function(builder.module, kind, name)
-    builder.call(function, [pointer, *(ir.Constant(INT, i) for i in (0, 3, 1))])
+@typed
+def prefetch(typing_context: Any, address: Any, offset: Any, of: Any = None) -> Any:
+    """prefetch(address, offset, of): asks for the cache line of the element; the place may be anywhere."""
+    element = element_of(of)
+
+    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
+        pointer = place(builder, values[0], values[1], element.type)
+        pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        function = builder.module.globals.get("llvm.prefetch.p0")
+        if function is None:
+            kind = ir.FunctionType(ir.VoidType(), [pointer.type, INT, INT, INT])
+            function = ir.Function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, *(ir.Constant(INT, i) for i in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return signature(types.none, types.int64, types.int64, given(of)), generate
