@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
+
 from archdsl.kernels.selective_scan.inputs import CHUNK
 
 STATES_OF_A_PROGRAM = 512
@@ -20,6 +22,8 @@ SHORTEST_SEGMENT = 64
 """Steps below which a segment is not worth its share of two more launches."""
 FEWEST_SEGMENTS = 3
 """Splitting does the exponentials twice: with fewer segments it can't win."""
+WIDEST = 16
+"""Bytes that a thread reads at once at most."""
 
 
 class Blocks(NamedTuple):
@@ -55,6 +59,11 @@ def blocks_of(state: int) -> Blocks:
     padded = 1 << (state - 1).bit_length()
     channels = max(1, min(MOST_CHANNELS, STATES_OF_A_PROGRAM // padded))
     return Blocks(padded, channels, 8, 1)
+
+
+def steps_last(dtype: torch.dtype) -> int:
+    """STEPS where steps are last in memory: what a thread reads at once."""
+    return WIDEST // dtype.itemsize
 
 
 def segment_of(programs: int, length: int) -> int:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 import torch
 from torch import Tensor
 
 from archdsl.kernels.launch import Launch
 from archdsl.kernels.selective_scan.inputs import CHUNK, Inputs, Outputs, empty, saved_states_shape
-from archdsl.kernels.selective_scan.triton.blocks import MERGE, Blocks, blocks_of, segment_of
+from archdsl.kernels.selective_scan.triton.blocks import (
+    MERGE,
+    WIDEST,
+    Blocks,
+    blocks_of,
+    segment_of,
+    steps_last,
+)
 from archdsl.kernels.selective_scan.triton.scan import carry, merge, scan
 
 POLYNOMIAL = 0
@@ -24,6 +33,7 @@ def forward(x: Inputs, saves: bool) -> Outputs:
 
 def plan(x: Inputs, saves: bool) -> tuple[Outputs, list[Launch]]:
     """Room for the outputs, and the launches that fill it."""
+    x = readable(x)
     routes, batch, length, channels = x.u.shape
     merged = x.merge != "none"
     shape = (batch, length, channels) if merged else (routes, batch, length, channels)
@@ -40,6 +50,27 @@ def plan(x: Inputs, saves: bool) -> tuple[Outputs, list[Launch]]:
     partial = empty((routes, batch, length, channels), torch.float32, x.layout, x.u)
     launches = scans(x, None, Outputs(partial, states, x.u.new_empty(0)), saves)
     return outputs, [*launches, merging(x, partial, outputs)]
+
+
+def in_memory_order(x: Inputs) -> bool:
+    """Whether threads can take several steps of a channel at once: steps last, in rows of whole tiles."""
+    return x.layout == "bdl" and x.paths is None and x.u.shape[2] % steps_last(x.u.dtype) == 0
+
+
+def readable(x: Inputs) -> Inputs:
+    """The same scan with copies, aligned or channels last, of what lies steps last and can't be read so."""
+    if x.layout == "bld":
+        return x
+    aligned = in_memory_order(x)
+
+    def copied(v: Tensor) -> Tensor:
+        if not aligned:
+            return v.contiguous()
+        rows = v.transpose(-1, -2)
+        return v if alignment(rows) == WIDEST else rows.clone(memory_format=torch.contiguous_format).mT
+
+    z = x.z if x.z is None or x.merge != "none" else copied(x.z)
+    return x._replace(u=copied(x.u), delta=copied(x.delta), z=z)
 
 
 def scans(x: Inputs, z: Tensor | None, to: Outputs, saves: bool) -> list[Launch]:
@@ -135,14 +166,23 @@ def _values(x: Inputs, blocks: Blocks) -> dict[str, object]:
         "A_n": 1,
         **_strides("B", x.B, "rbl"),
         **_strides("C", x.C, "rbl"),
+        "B_ALIGNED": alignment(x.B),
+        "C_ALIGNED": alignment(x.C),
+        "IN_MEMORY_ORDER": in_memory_order(x),
         "STATE": x.A.shape[2],
         "N": blocks.state,
         "CHANNELS": blocks.channels,
-        "STEPS": blocks.steps,
+        "STEPS": steps_last(x.u.dtype) if in_memory_order(x) else blocks.steps,
         "CHUNK": CHUNK,
         "SOFTPLUS": x.delta_softplus,
         "POLYNOMIAL": POLYNOMIAL,
     }
+
+
+def alignment(v: Tensor) -> int:
+    """How many bytes (1 to 16) divide the addresses of all rows along the last dimension."""
+    strides = (s for s, size in zip(v.stride()[:-1], v.shape[:-1], strict=True) if size > 1)
+    return gcd(WIDEST, v.data_ptr(), *(s * v.element_size() for s in strides))
 
 
 def _strides(name: str, v: Tensor, dimensions: str = "rbld") -> dict[str, int]:

@@ -15,12 +15,16 @@ import triton.language as tl
 
 from archdsl.kernels.selective_scan.triton.tiles import (
     LOG2_E,
+    as_step,
     decay,
+    load_vector,
     reading_order,
-    row_of,
     row_offsets,
+    sequence,
     sigmoid,
+    step_of,
     step_sizes,
+    within,
 )
 
 
@@ -72,10 +76,13 @@ def scan(
     y_b: tl.tensor,
     y_l: tl.tensor,
     y_d: tl.tensor,
+    B_ALIGNED: tl.constexpr,
+    C_ALIGNED: tl.constexpr,
     STATE: tl.constexpr,
     N: tl.constexpr,
     CHANNELS: tl.constexpr,
     STEPS: tl.constexpr,
+    IN_MEMORY_ORDER: tl.constexpr,
     CHUNK: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     OUTPUT: tl.constexpr,
@@ -93,6 +100,9 @@ def scan(
         segment: its length, a multiple of `CHUNK` where there are several.
         u_r, ...: strides of u along routes, images, steps, channels; ungated has those of y.
         A_n: stride of A along its states.
+        B_ALIGNED, C_ALIGNED: to how many bytes the vectors of every step are.
+        IN_MEMORY_ORDER: that u, delta, z and y have stride 1 along steps and channels start at multiples
+            of 16 bytes; `length` is then a multiple of STEPS, and there are no paths.
         STATE: n; N: the power of two that holds it.
         CHUNK: steps between two saved states.
         OUTPUT: whether y, ungated and states are written.
@@ -124,6 +134,9 @@ def scan(
         ungated += route * y_r + image * y_b
 
     steps = tl.arange(0, STEPS)
+    order = steps
+    if IN_MEMORY_ORDER:
+        order = tl.where(sign < 0, STEPS - 1 - steps, steps)
     n = tl.arange(0, N)
     known = c < channels
     real = n < STATE
@@ -144,53 +157,54 @@ def scan(
     if states is not None:
         states += (route * images + image) * (tl.cdiv(length, CHUNK) + 1) * STATE * channels
 
-    inside = (t + steps < end)[:, None] & known[None, :]
-    rows = row_offsets(t, steps, u_l, first, sign, length, path, paths is not None)
-    next_u = tl.load(u + rows[:, None] + c[None, :] * u_d, mask=inside, other=0.0)
-    rows = row_offsets(t, steps, delta_l, first, sign, length, path, paths is not None)
-    next_delta = tl.load(delta + rows[:, None] + c[None, :] * delta_d, mask=inside, other=0.0)
+    inside = within(t, steps, end, known, IN_MEMORY_ORDER)
+    rows = row_offsets(t, order, u_l, first, sign, length, path, paths is not None)
+    next_u = tl.load(sequence(u, rows, c * u_d, IN_MEMORY_ORDER), mask=inside, other=0.0)
+    rows = row_offsets(t, order, delta_l, first, sign, length, path, paths is not None)
+    next_delta = tl.load(sequence(delta, rows, c * delta_d, IN_MEMORY_ORDER), mask=inside, other=0.0)
     while t < end:
         if states is not None:
             at = states + (t // CHUNK).to(tl.int64) * STATE * channels
-            tl.store(at + state_offsets, h, mask=state_mask & (t % CHUNK == 0))
-        inside = (t + steps < end)[:, None] & known[None, :]
+            if t % CHUNK == 0:
+                tl.store(at + state_offsets, h, mask=state_mask)
+        inside = within(t, steps, end, known, IN_MEMORY_ORDER)
         u_tile = next_u.to(tl.float32)
         delta_tile = step_sizes(next_delta, shift, inside, SOFTPLUS)
         input_tile = delta_tile * u_tile
-
-        coming = (t + STEPS + steps < end)[:, None] & known[None, :]
-        rows = row_offsets(t + STEPS, steps, u_l, first, sign, length, path, paths is not None)
-        next_u = tl.load(u + rows[:, None] + c[None, :] * u_d, mask=coming, other=0.0)
-        rows = row_offsets(t + STEPS, steps, delta_l, first, sign, length, path, paths is not None)
-        next_delta = tl.load(delta + rows[:, None] + c[None, :] * delta_d, mask=coming, other=0.0)
-        if z is not None:
-            rows = row_offsets(t, steps, z_l, first, sign, length, path, paths is not None)
-            z_tile = tl.load(z + rows[:, None] + c[None, :] * z_d, mask=inside, other=0.0)
-
         y_tile = weight[None, :] * u_tile
+
+        coming = within(t + STEPS, steps, end, known, IN_MEMORY_ORDER)
+        rows = row_offsets(t + STEPS, order, u_l, first, sign, length, path, paths is not None)
+        next_u = tl.load(sequence(u, rows, c * u_d, IN_MEMORY_ORDER), mask=coming, other=0.0)
+        rows = row_offsets(t + STEPS, order, delta_l, first, sign, length, path, paths is not None)
+        next_delta = tl.load(sequence(delta, rows, c * delta_d, IN_MEMORY_ORDER), mask=coming, other=0.0)
+        if z is not None:
+            rows = row_offsets(t, order, z_l, first, sign, length, path, paths is not None)
+            z_tile = tl.load(sequence(z, rows, c * z_d, IN_MEMORY_ORDER), mask=inside, other=0.0)
+
         for k in tl.static_range(STEPS):
             real_step = real & (t + k < end)
             row = row_offsets(t, k, B_l, first, sign, length, path, paths is not None)
-            B_row = tl.load(B + row + n, mask=real_step, other=0.0).to(tl.float32)
-            a = decay(row_of(delta_tile, steps, k), A_log2, POLYNOMIAL > 0 and k % POLYNOMIAL == 0)
-            h = a * h + row_of(input_tile, steps, k)[None, :] * B_row[:, None]
+            B_row = load_vector(B + row, n, real_step, B_ALIGNED)
+            step = step_of(delta_tile, steps, k, sign < 0, IN_MEMORY_ORDER)
+            a = decay(step, A_log2, POLYNOMIAL > 0 and k % POLYNOMIAL == 0)
+            h = a * h + step_of(input_tile, steps, k, sign < 0, IN_MEMORY_ORDER)[None, :] * B_row[:, None]
             if OUTPUT:
                 row = row_offsets(t, k, C_l, first, sign, length, path, paths is not None)
-                C_row = tl.load(C + row + n, mask=real_step, other=0.0).to(tl.float32)
-                products = h * C_row[:, None]
+                products = h * load_vector(C + row, n, real_step, C_ALIGNED)[:, None]
                 if STATE < N:
                     products = tl.where(real[:, None], products, 0.0)
-                y_row = tl.sum(products, axis=0)
-                y_tile += tl.where((steps == k)[:, None], y_row[None, :], 0.0)
+                y_tile += as_step(tl.sum(products, axis=0), steps, k, sign < 0, IN_MEMORY_ORDER)
         if OUTPUT:
-            rows = row_offsets(t, steps, y_l, first, sign, length, path, paths is not None)
-            places = rows[:, None] + c[None, :] * y_d
+            rows = row_offsets(t, order, y_l, first, sign, length, path, paths is not None)
             if ungated is not None:
-                tl.store(ungated + places, y_tile.to(ungated.dtype.element_ty), mask=inside)
+                at = sequence(ungated, rows, c * y_d, IN_MEMORY_ORDER)
+                tl.store(at, y_tile.to(ungated.dtype.element_ty), mask=inside)
             if z is not None:
                 gate = z_tile.to(tl.float32)
                 y_tile *= gate * sigmoid(gate)
-            tl.store(y + places, y_tile.to(y.dtype.element_ty), mask=inside)
+            at = sequence(y, rows, c * y_d, IN_MEMORY_ORDER)
+            tl.store(at, y_tile.to(y.dtype.element_ty), mask=inside)
         else:
             total += tl.sum(delta_tile, axis=0)
         t += STEPS

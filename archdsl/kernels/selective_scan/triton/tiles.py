@@ -51,7 +51,7 @@ def row_offsets(
     if PATHS:
         rows = tl.load(path_ptr + (first + sign * (t + steps)), mask=t + steps < length, other=0)
         return rows * stride
-    return (first + sign * t).to(tl.int64) * stride + sign * stride * steps
+    return (first + sign * (t + steps)).to(tl.int64) * stride
 
 
 @triton.jit
@@ -59,6 +59,69 @@ def row_of(tile: tl.tensor, steps: tl.tensor, k: tl.constexpr) -> tl.tensor:
     """Row k (CHANNELS) of a float32 tile (STEPS, CHANNELS), bit by bit; `steps` is arange(STEPS)."""
     bits = tile.to(tl.int32, bitcast=True)
     return tl.sum(tl.where((steps == k)[:, None], bits, 0), axis=0).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def step_of(
+    tile: tl.tensor, steps: tl.tensor, k: tl.constexpr, from_end: tl.tensor, IN_MEMORY_ORDER: tl.constexpr
+) -> tl.tensor:
+    """Step k (CHANNELS) of a tile in reading order, or in memory order, the other way round `from_end`."""
+    row = row_of(tile, steps, k)
+    if IN_MEMORY_ORDER:
+        row = tl.where(from_end, row_of(tile, steps, tile.shape[0] - 1 - k), row)
+    return row
+
+
+@triton.jit
+def as_step(
+    row: tl.tensor, steps: tl.tensor, k: tl.constexpr, from_end: tl.tensor, IN_MEMORY_ORDER: tl.constexpr
+) -> tl.tensor:
+    """The tile (STEPS, CHANNELS) that has `row` as its step k, see `step_of`, and else 0."""
+    if IN_MEMORY_ORDER:
+        before = tl.where(from_end, 0.0, row)
+        behind = tl.where(from_end, row, 0.0)
+        other = steps.shape[0] - 1 - k
+        return tl.where((steps == k)[:, None], before[None, :], 0.0) + tl.where(
+            (steps == other)[:, None], behind[None, :], 0.0
+        )
+    return tl.where((steps == k)[:, None], row[None, :], 0.0)
+
+
+@triton.jit
+def sequence(
+    base: tl.tensor,
+    rows: tl.tensor,
+    columns: tl.tensor,
+    IN_MEMORY_ORDER: tl.constexpr,
+) -> tl.tensor:
+    """Pointers to a tile from the offsets of its rows and columns.
+
+    IN_MEMORY_ORDER: that steps follow each other in memory and start at 16 bytes, so that a thread takes
+    all steps of its channel at once.
+    """
+    at = base + rows[:, None] + columns[None, :]
+    if IN_MEMORY_ORDER:
+        at = tl.max_contiguous(tl.multiple_of(at, (16, 1)), (rows.shape[0], 1))
+    return at
+
+
+@triton.jit
+def within(
+    t: tl.tensor, steps: tl.tensor, end: tl.tensor, known: tl.tensor, IN_MEMORY_ORDER: tl.constexpr
+) -> tl.tensor:
+    """Mask (STEPS, CHANNELS) of the steps of tile t before `end`, of the channels `known`.
+
+    IN_MEMORY_ORDER: that a tile ends where the sequence does, so that all its steps are or none is.
+    """
+    if IN_MEMORY_ORDER:
+        return (t + 0 * steps < end)[:, None] & known[None, :]
+    return (t + steps < end)[:, None] & known[None, :]
+
+
+@triton.jit
+def load_vector(base: tl.tensor, n: tl.tensor, mask: tl.tensor, ALIGNED: tl.constexpr) -> tl.tensor:
+    """N numbers as float32, 0 where not `mask`; all threads read them all. ALIGNED: to how many bytes."""
+    return tl.load(tl.multiple_of(base + n, ALIGNED), mask=mask, other=0.0).to(tl.float32)
 
 
 @triton.jit
