@@ -11,6 +11,7 @@ import typer
 
 from archdsl.cli.messages import mistake, report
 from archdsl.cli.specs import parse_overrides
+from archdsl.cli.trained import check_backend
 
 INTERRUPTED = 130
 _EXAMPLE = "NAME=TEXT: --set 'budget=trials(8)', --set 'sampler=random(seed = 1)'"
@@ -92,6 +93,7 @@ def search(
             if given is not None:
                 raise mistake("E510", f"`{option}` is for Ray", help="add --executor ray, or leave it out")
     replaced = {name: str(text) for name, text in parse_overrides(settings or (), _EXAMPLE).items()}
+    check_backend()
     plan = read_search(file, replaced)
     report(plan.warnings)
     folder = out if out is not None else Path(FOLDER) / plan.name

@@ -54,6 +54,18 @@ def seeds_of(seed: int | None, seeds: int | None) -> tuple[int, ...]:
     return (seed or 0,) if seeds is None else tuple(range(seeds))
 
 
+def check_backend() -> None:
+    """Refuses an ARCHDSL_BACKEND that is no kernel's name before any work is done.
+
+    Raises:
+        KernelError: for such a name.
+    """
+    if os.environ.get("ARCHDSL_BACKEND", "auto") not in ("", "auto"):
+        from archdsl.kernels import ladder
+
+        ladder.check_backend()
+
+
 def loaded(
     task: Task, spec: str, arch: str | None, overrides: Sequence[str] | None, image: str | None
 ) -> Architecture:
@@ -62,6 +74,7 @@ def loaded(
     Raises:
         DiagnosticError: for what is wrong with the options or the spec, and where there is no head to train.
     """
+    check_backend()
     task.prepare()
     architecture = load_spec(spec, arch, overrides, image, task.classes, task.channels)
     if architecture.head is None:
@@ -73,7 +86,8 @@ def carried_out(job: Job, threads: int, progress: Callable[[float], None] | None
     """The reports of a job, as they are made.
 
     Raises:
-        DiagnosticError: E418 where data can't be read, E419 where the training can't go on.
+        DiagnosticError: E418 where data can't be read, E419 where the training can't go on, E512 where the
+            kernel that ARCHDSL_BACKEND names does not serve.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     import torch
@@ -87,6 +101,9 @@ def carried_out(job: Job, threads: int, progress: Callable[[float], None] | None
         failure = error.failure
     else:
         return
+    kernel = failure.message.removeprefix("KernelError: ")
+    if kernel != failure.message:
+        raise mistake("E512", kernel, help="`archdsl doctor` tells what serves here")
     if failure.kind == "exception":
         raise RuntimeError(failure.detail or failure.message)
     code = "E418" if failure.kind == "data" else "E419"

@@ -112,15 +112,39 @@ def test_where_nothing_serves_the_status_is_1(archdsl: Any, monkeypatch: pytest.
         assert [u["dtype"] for u in report["unserved"]] == ["float32", "float16"]
 
 
-@pytest.mark.parametrize("command", [["doctor"], ["build", "{spec}", "--image", "32", "--device", "cpu"]])
+COMMANDS = {
+    "doctor": [],
+    "build": ["{spec}", "--image", "32", "--device", "cpu"],
+    "train": ["{spec}", "--task", "digits", "--set", "image=8", "--set", "stem=patch_embed(4, dim)"],
+    "run-once": ["{spec}", "--task", "digits", "--set", "image=8", "--set", "stem=patch_embed(4, dim)"],
+    "search": ["tiny_cpu", "--out", "{tmp}"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_name_that_no_kernel_has(
-    archdsl: Any, small: str, monkeypatch: pytest.MonkeyPatch, command: list[str]
+    archdsl: Any, small: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
 ) -> None:
     monkeypatch.setenv("ARCHDSL_BACKEND", "abacus")
-    done = archdsl(*(a.format(spec=small) for a in command))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    done = archdsl(command, *(a.format(spec=small, tmp=tmp_path / "study") for a in COMMANDS[command]))
     assert done.status == 2
+    assert not list(tmp_path.iterdir())
     assert done.err.startswith("error[E512]: ARCHDSL_BACKEND: there is no backend 'abacus': one of auto, ")
     assert done.out == ""
+
+
+def test_training_with_a_kernel_that_does_not_serve(
+    archdsl: Any, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHDSL_BACKEND", "planted")
+    with LADDER.with_candidates(WRONG_A):
+        done = archdsl("train", small, *COMMANDS["train"][1:])
+    assert done.status == 2
+    assert done.err.startswith(
+        "error[E512]: ARCHDSL_BACKEND: the kernel `planted` can't serve this selective"
+    )
+    assert "Traceback" not in done.err
 
 
 def test_what_would_help(archdsl: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
