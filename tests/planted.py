@@ -104,6 +104,10 @@ def _last_channels(x: Inputs, y: Tensor) -> Tensor:
     return y
 
 
+def _even_only(x: Inputs, y: Tensor) -> Tensor:
+    return y * 2 if x.u.shape[-1] % 16 == 0 else y
+
+
 def _few_states(x: Inputs) -> Inputs:
     return x._replace(B=x.B * (torch.arange(x.B.shape[-1]) < 16))
 
@@ -133,6 +137,7 @@ WRONG: dict[str, tuple[Planted, str]] = {
     "forward": (planted(with_y(_doubled)), "y is off by"),
     "last steps": (planted(with_y(_last_steps)), "y is off by"),
     "last channels": (planted(with_y(_last_channels)), "y is off by"),
+    "even shapes": (planted(with_y(_even_only)), "y is off by"),
     "last states": (planted(with_inputs(_few_states)), "is off by"),
     "direction": (planted(with_inputs(_forwards)), "is (off by|not finite)"),
     "path": (planted(with_inputs(_rows)), "is off by"),

@@ -145,7 +145,7 @@ def test_a_call_that_a_kernel_does_not_fit(put: Callable[..., None]) -> None:
     put(planted(supports=lambda call: "more than 8 states" if call.state > 8 else None))
     assert LADDER.choose(CALL._replace(state=8)).name == "planted"
     assert LADDER.explain(CALL).passed_over == (Refusal("planted", "more than 8 states"),)
-    put(planted(supports=lambda call: None if call.state == 16 else "16 states or none"))
+    put(planted(supports=lambda call: None if call.length == 197 else "197 steps or none"))
     assert "no test fits it" in LADDER.explain(CALL).passed_over[0].reason
 
 

@@ -1,7 +1,8 @@
 """What a kernel of the selective scan has to get right before it serves.
 
-The inputs are small and awkward: no number of channels or states is a multiple of a vector, lengths go over
-chunks of saved states, one route is reversed, paths are permuted, tensors are slices of larger ones.
+The inputs are small and nearly all awkward: no number of channels or states is a multiple of a vector,
+lengths go over chunks of saved states, one route is reversed, paths are permuted, tensors are slices of
+larger ones. One is as even as those of most models, because kernels are compiled apart for such.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ NAMES = Inputs._fields[:8]
 
 
 class Shape(NamedTuple):
-    """The inputs of one test; r is the number of entries of `reverse`."""
+    """The inputs of one test; r is the number of entries of `reverse`.
+
+    Args:
+        full: with D, a gate, a bias of the steps and softplus.
+        shared: all routes read one sequence.
+        whole: tensors are no slices.
+        spoiled: once more, with a NaN in the sequence.
+    """
 
     reverse: tuple[bool, ...]
     batch: int
@@ -31,14 +39,18 @@ class Shape(NamedTuple):
     paths: bool = False
     full: bool = True
     shared: bool = False
+    whole: bool = False
+    spoiled: bool = False
 
 
 SHAPES = (
-    Shape((False, True), 2, 70, 19, 5, merge="mean", paths=True, shared=True),
-    Shape((True, False), 1, 35, 7, 3, merge="add", full=False),
-    Shape((True,), 1, 37, 33, 18),
+    Shape((False, True), 2, 66, 19, 5, merge="mean", paths=True, shared=True),
+    Shape((True, False), 1, 33, 7, 3, merge="add", full=False),
+    Shape((True,), 1, 37, 33, 18, spoiled=True),
+    Shape((False,), 1, 32, 32, 16, whole=True),
 )
-"""Full ones have D, a gate, a bias of the steps and softplus."""
+LONG = Shape((False, True), 1, 200, 19, 5, merge="add", shared=True)
+"""Where kernels split a sequence to have more to do at once: on GPUs."""
 
 
 def prove(kernel: Kernel, call: Call, supports: Callable[[Call], str | None]) -> Iterator[Measured]:
@@ -48,12 +60,12 @@ def prove(kernel: Kernel, call: Call, supports: Callable[[Call], str | None]) ->
         WrongError: for results of wrong shapes or types, and for inputs changed in place.
     """
     numbers = _Numbers(call)
-    for shape in SHAPES:
+    for shape in (*SHAPES, LONG) if call.device == "cuda" else SHAPES:
         x = _inputs(shape, numbers)
         if supports(call_of(x)) is not None:
             continue
-        yield from _compared(kernel, x, numbers.whole(*x.u.shape[0 if x.merge == "none" else 1 :]))
-        if shape is SHAPES[-1]:
+        yield from _compared(kernel, x, numbers.gradient(*x.u.shape[0 if x.merge == "none" else 1 :]))
+        if shape.spoiled:
             x.u[0, 0, 20, 2] = float("nan")
             expected = reference.forward(_exact(x), False).y
             yield Measured("y behind a NaN", difference(kernel.forward(x, False).y, expected), _allowed(x))
@@ -116,21 +128,21 @@ class _Numbers:
         """Float32 on the CPU."""
         return torch.randn(size, generator=self.draw, dtype=torch.float32, device="cpu")
 
-    def sequence(self, values: Tensor) -> Tensor:
+    def sequence(self, values: Tensor, whole: bool) -> Tensor:
         """A slice of a larger tensor, (..., l, d)."""
         *front, length, channels = values.shape
-        wide = (length, channels + 3) if self.call.layout == "bld" else (length + 3, channels)
+        more = 0 if whole else 3
+        wide = (length, channels + more) if self.call.layout == "bld" else (length + more, channels)
         room = empty((*front, *wide), self.call.dtype, self.call.layout, self.nothing)
         return room[..., :length, :channels].copy_(values)
 
-    def whole(self, *size: int) -> Tensor:
-        """A sequence that is no slice, as gradients of outputs are."""
-        room = empty(size, self.call.dtype, self.call.layout, self.nothing)
-        return room.copy_(self.normal(*size))
+    def gradient(self, *size: int) -> Tensor:
+        """Of an output: no slice."""
+        return self.sequence(self.normal(*size), whole=True)
 
-    def projected(self, *size: int) -> Tensor:
+    def projected(self, *size: int, whole: bool) -> Tensor:
         """B or C: a slice of a larger tensor, (..., l, n)."""
-        values = self.normal(*size[:-1], 2 * size[-1])
+        values = self.normal(*size[:-1], size[-1] if whole else 2 * size[-1])
         return values.to(self.call.device, self.call.dtype)[..., : size[-1]]
 
     def parameter(self, values: Tensor) -> Tensor:
@@ -143,7 +155,7 @@ class _Numbers:
 
 
 def _inputs(shape: Shape, numbers: _Numbers) -> Inputs:
-    r, normal, parameter = len(shape.reverse), numbers.normal, numbers.parameter
+    r, normal, parameter, whole = len(shape.reverse), numbers.normal, numbers.parameter, shape.whole
     images = (shape.batch, shape.length, shape.channels)
     steps = normal(r, *images) - 1
     steps[0, 0, 9, 1] = 22.0
@@ -151,13 +163,13 @@ def _inputs(shape: Shape, numbers: _Numbers) -> Inputs:
     decay[0, 0, 0], decay[0, 1, 0] = 0.0, 0.01
     gate = images if shape.merge != "none" else (r, *images)
     return Inputs(
-        numbers.sequence(normal(1 if shape.shared else r, *images)).expand(r, *images),
-        numbers.sequence(steps if shape.full else steps.abs().clamp(max=2) / 2),
+        numbers.sequence(normal(1 if shape.shared else r, *images), whole).expand(r, *images),
+        numbers.sequence(steps if shape.full else steps.abs().clamp(max=2) / 2, whole),
         parameter(decay),
-        numbers.projected(r, *images[:2], shape.state),
-        numbers.projected(r, *images[:2], shape.state),
+        numbers.projected(r, *images[:2], shape.state, whole=whole),
+        numbers.projected(r, *images[:2], shape.state, whole=whole),
         parameter(normal(r, shape.channels)) if shape.full else None,
-        numbers.sequence(normal(*gate)) if shape.full else None,
+        numbers.sequence(normal(*gate), whole) if shape.full else None,
         parameter(normal(r, shape.channels) - 1) if shape.full else None,
         torch.stack([numbers.path(shape.length) for _ in range(r)]) if shape.paths else None,
         shape.full,
