@@ -47,20 +47,25 @@ class Launch(NamedTuple):
         from triton.backends.compiler import GPUTarget
         from triton.compiler import ASTSource
 
-        signature: dict[str, str] = {}
-        constants: dict[str, Any] = {}
+        signature: dict[str, object] = {}
+        constants: dict[tuple[int, ...], object] = {}
         attributes: dict[tuple[int, ...], list[list[object]]] = {}
-        for index, parameter in enumerate(self.kernel.params):
-            name, value = parameter.name, self.values[parameter.name]
+
+        def described(value: object, place: tuple[int, ...], parameter: Any) -> object:
+            """The type of an argument, or of an entry of a tuple; noted if it is a constant or aligned."""
             fixed = type(value) is int and value == 1 and not parameter.do_not_specialize
             if parameter.is_constexpr or value is None or fixed:
-                signature[name] = "constexpr"
-                constants[name] = value
-                continue
-            signature[name] = _type(value)
+                constants[place] = value
+                return "constexpr"
+            if isinstance(value, tuple):
+                return tuple(described(v, (*place, k), parameter) for k, v in enumerate(value))
             aligned = isinstance(value, Tensor) or (isinstance(value, int) and value % 16 == 0)
             if aligned and not (parameter.do_not_specialize or parameter.do_not_specialize_on_alignment):
-                attributes[(index,)] = [["tt.divisibility", 16]]
+                attributes[place] = [["tt.divisibility", 16]]
+            return _type(value)
+
+        for index, parameter in enumerate(self.kernel.params):
+            signature[parameter.name] = described(self.values[parameter.name], (index,), parameter)
         source = ASTSource(self.kernel, signature, constants, attributes)
         return triton.compile(source, GPUTarget("cuda", capability, 32), {"num_warps": self.warps})
 
