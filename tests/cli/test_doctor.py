@@ -197,6 +197,8 @@ def test_packages_that_fail_at_import(tmp_path: Path) -> None:
         "causal-conv1d": "SystemExit: 3",
         "numba": "RuntimeError: needs NumPy 2.3 or less",
     }
+    assert {k["operator"] for k in report["kernels"]} == {ladder.operator for ladder in LADDERS}
+    assert {"selective scan", "depthwise convolution"} <= {ladder.operator for ladder in LADDERS}
     commands = [a["command"] for a in report["advice"]]
     assert "pip install --force-reinstall numba" in commands
     for ladder in LADDERS:
