@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -114,11 +115,25 @@ except KeyboardInterrupt:
 """
 
 
-def start(program: str, folder: Path) -> subprocess.Popen[str]:
+@contextmanager
+def started(program: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process, killed with those it has started where it hangs."""
     path = folder / "program.py"
     path.write_text(KERNEL + program)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return subprocess.Popen([sys.executable, str(path)], stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.mark.parametrize(
@@ -131,19 +146,19 @@ def start(program: str, folder: Path) -> subprocess.Popen[str]:
     ],
 )
 def test_a_process_never_hangs(program: str, tmp_path: Path) -> None:
-    process = start(program, tmp_path)
-    out, _ = process.communicate(timeout=120)
-    assert (out, process.returncode) == ("right\n", 0)
+    with started(program, tmp_path) as process:
+        out, _ = process.communicate(timeout=120)
+        assert (out, process.returncode) == ("right\n", 0)
 
 
 @pytest.mark.parametrize("forked", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_interrupt_leaves_it_usable(forked: bool, tmp_path: Path) -> None:
-    process = start(f"FORKED = {forked}" + INTERRUPT, tmp_path)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "started\n"
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=120)
-    assert (out, process.returncode) == ("right\n", 0)
+    with started(f"FORKED = {forked}" + INTERRUPT, tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=120)
+        assert (out, process.returncode) == ("right\n", 0)
 
 
 @kernel
