@@ -75,7 +75,7 @@ def selective_scan(
         u, delta, A, B, C = (v.unsqueeze(0) for v in (u, delta, A, B, C))
         D = None if D is None else D.unsqueeze(0)
         delta_bias = None if delta_bias is None else delta_bias.unsqueeze(0)
-        z = None if z is None or merge != "none" else z.unsqueeze(0)
+        z = z.unsqueeze(0) if z is not None and merge == "none" else z
     reverse = directions(direction, u.shape[0])
     inputs = Inputs(u, delta, A, B, C, D, z, delta_bias, paths, delta_softplus, reverse, merge, layout)
     check(inputs, single)
