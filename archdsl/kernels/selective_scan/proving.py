@@ -44,8 +44,8 @@ class Shape(NamedTuple):
 
 
 SHAPES = (
-    Shape((False, True), 2, 66, 19, 5, merge="mean", paths=True, shared=True),
-    Shape((True, False), 1, 33, 7, 3, merge="add", full=False),
+    Shape((False, True), 1, 66, 19, 5, merge="mean", paths=True, shared=True),
+    Shape((True, False), 2, 33, 7, 3, merge="add", full=False),
     Shape((True,), 1, 37, 33, 18, spoiled=True),
     Shape((False,), 1, 32, 32, 16, whole=True),
 )
