@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from archdsl.cli.bench.check import check
+from archdsl.cli.bench.models import models, train
 from archdsl.cli.bench.ops import ops
 from archdsl.cli.bench.sampler import sampler
 from archdsl.cli.bench.search import search
@@ -14,6 +15,8 @@ app.command()(check)
 app.command()(search)
 app.command()(sampler)
 app.command()(ops)
+app.command()(models)
+app.command()(train)
 
 
 @app.callback(invoke_without_command=True)

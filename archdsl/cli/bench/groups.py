@@ -32,23 +32,36 @@ class Group:
 
 
 def measured(
-    group: Group, truth: Callable[[str], Outputs], dtype: str, plan: Plan, now: Callable[[], float]
+    group: Group,
+    truth: Callable[[str], Outputs],
+    dtype: str,
+    plan: Plan,
+    now: Callable[[], float],
+    allowed: float | None = None,
 ) -> Row:
     """Compares every way with the truth that is given for its name, and times those that are right.
+
+    Args:
+        group: what to measure.
+        truth: what each way has to give.
+        dtype: of the sequences.
+        plan, now: see `in_turns`.
+        allowed: the largest error, that of the type where it is None.
 
     Returns:
         `milliseconds` by name, `errors` by name, `not_run` with reasons by name.
     """
+    bound = ALLOWED[dtype] if allowed is None else allowed
     errors: dict[str, float] = {}
     absent = dict(group.absent)
     right: dict[str, Callable[[], Outputs]] = {}
     for name, way in group.ways.items():
         error = worst(way(), truth(name))
         errors[name] = error if math.isfinite(error) else math.inf
-        if error <= ALLOWED[dtype]:
+        if error <= bound:
             right[name] = way
         else:
-            absent[name] = f"wrong: off by {error:.2g}, {ALLOWED[dtype]:.2g} is allowed"
+            absent[name] = f"wrong: off by {error:.2g}, {bound:.2g} is allowed"
     times = in_turns(right, plan, now)
     return {
         "milliseconds": {name: time.milliseconds() for name, time in times.items()},

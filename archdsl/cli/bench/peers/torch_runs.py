@@ -19,6 +19,7 @@ from torch import Tensor
 
 from archdsl.cli.bench.peers.peer import Peer, Ready, never_missing
 from archdsl.cli.bench.problems import Problem
+from archdsl.kernels.selective_scan import Gradients
 
 LOG2E = math.log2(math.e)
 RUN_ELEMENTS = 2**17
@@ -26,7 +27,7 @@ RUN_ELEMENTS = 2**17
 
 
 class Sequence(NamedTuple):
-    """One scan, channels last, in the order of reading; softplus is on."""
+    """One scan, channels last, in the order of reading."""
 
     u: Tensor
     delta: Tensor
@@ -36,6 +37,7 @@ class Sequence(NamedTuple):
     D: Tensor | None
     z: Tensor | None
     delta_bias: Tensor | None
+    delta_softplus: bool = True
 
 
 class Run(NamedTuple):
@@ -54,7 +56,7 @@ class Steps:
         self.u_lbd = x.u.transpose(0, 1).float()
         raw = x.delta.float() if x.delta_bias is None else x.delta.float() + x.delta_bias
         self.raw_lbd = raw.transpose(0, 1)
-        self.dt_lbd = F.softplus(self.raw_lbd)
+        self.dt_lbd = F.softplus(self.raw_lbd) if x.delta_softplus else self.raw_lbd
         self.du_lbd = self.dt_lbd * self.u_lbd
         self.B_lbn = x.B.transpose(0, 1).float()
         self.C_lbn = x.C.transpose(0, 1).float()
@@ -105,8 +107,8 @@ def forward(x: Sequence) -> Tensor:
 
 
 @torch.no_grad()
-def backward(dout: Tensor, x: Sequence) -> tuple[Tensor | None, ...]:
-    """The gradients in the order of `Sequence`; None where an input was None."""
+def backward(dout: Tensor, x: Sequence) -> Gradients:
+    """The gradients; None where an input was None."""
     steps = Steps(x)
     starts = [steps.start()]
     for first, last in steps.runs[:-1]:
@@ -150,20 +152,23 @@ def backward(dout: Tensor, x: Sequence) -> tuple[Tensor | None, ...]:
         dD = (dy_lbd * steps.u_lbd).sum((0, 1))
     if x.z is not None:
         dz = (dout_lbd * y_lbd * share * (1 + z_lbd * (1 - share))).transpose(0, 1).to(x.z.dtype)
-    ddelta_lbd = decay_lbd.addcmul_(steps.u_lbd, through_lbd).mul_(torch.sigmoid(steps.raw_lbd))
+    ddelta_lbd = decay_lbd.addcmul_(steps.u_lbd, through_lbd)
+    if x.delta_softplus:
+        ddelta_lbd.mul_(torch.sigmoid(steps.raw_lbd))
     dbias = None if x.delta_bias is None else ddelta_lbd.sum((0, 1))
     du, ddelta, dB, dC = (
         g.transpose(0, 1).to(v.dtype)
         for g, v in ((du_lbd, x.u), (ddelta_lbd, x.delta), (dB_lbn, x.B), (dC_lbn, x.C))
     )
-    return du, ddelta, dA_nd.t(), dB, dC, dD, dz, dbias
+    return Gradients(du, ddelta, dA_nd.t(), dB, dC, dD, dz, dbias)
 
 
 def runs_peer() -> Peer:
     """Forward, and backward by hand."""
 
     def prepare(problem: Problem) -> Ready:
-        x = Sequence(*problem.arguments)
+        u, delta, A, B, C, D, z, bias = problem.arguments
+        x = Sequence(u, delta, A, B, C, D, z, bias)
 
         def both() -> tuple[Tensor, ...]:
             forward(x)
