@@ -17,6 +17,8 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar
 
+import numpy as np
+
 from archdsl.kernels import cache
 
 P = ParamSpec("P")
@@ -40,6 +42,7 @@ class Kernel(Generic[P, R]):
         self.function = function
         self.name = function.__name__
         self._dispatcher: Any = None
+        self._addresses: dict[tuple[object, ...], int] = {}
 
     def __call__(self, *args: P.args, **named: P.kwargs) -> R:
         result: R = (self._dispatcher or self.dispatcher)(*args, **named)
@@ -65,6 +68,18 @@ class Kernel(Generic[P, R]):
                     self._dispatcher = dispatcher
         return self._dispatcher
 
+    def address(self, *args: Any) -> int:
+        """Where the machine code for these arguments is, in Numba's own convention of calls."""
+        kinds = tuple(map(_kind, args))
+        found = self._addresses.get(kinds)
+        if found is None:
+            types = tuple(map(self.dispatcher.typeof_pyval, args))
+            self.dispatcher.compile(types)
+            compiled = self.dispatcher.overloads[types]
+            found = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+            self._addresses[kinds] = found
+        return found
+
     @property
     def _numba_type_(self) -> Any:
         """What Numba takes the object for where compiled code names it."""
@@ -72,6 +87,13 @@ class Kernel(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<kernel {self.function.__module__}.{self.function.__qualname__}>"
+
+
+def _kind(value: object) -> object:
+    """What arguments of one type for Numba have in common; quicker than asking it."""
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.ndim, value.flags.num
+    return tuple(map(_kind, value)) if isinstance(value, tuple) else type(value)
 
 
 def kernel(function: Callable[P, R]) -> Kernel[P, R]:
@@ -207,8 +229,8 @@ def _plain(value: object) -> str | None:
         return None if None in parts else repr(parts)
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return repr(value)
-    if type(value).__module__ == "numpy" and hasattr(value, "tobytes"):
-        return f"{getattr(value, 'dtype', '')}{getattr(value, 'shape', '')}{value.tobytes()!r}"
+    if isinstance(value, np.ndarray | np.generic):
+        return f"{value.dtype}{value.shape}{value.tobytes()!r}"
     return None
 
 

@@ -10,12 +10,13 @@ where OpenMP would wait for them for ever: there, and where torch has none, Pyth
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVarTuple
+from typing import Any
 
 import torch
 
@@ -24,10 +25,8 @@ from archdsl.kernels.jit import Kernel
 RANGES = 4
 """Ranges for each thread: one that comes late or loses its core leaves more to the others."""
 
-Args = TypeVarTuple("Args")
 
-
-def spread(kernel: Callable[[int, int, *Args], None], tasks: int, *args: *Args) -> None:
+def spread(kernel: Kernel[..., None], tasks: int, *args: Any) -> None:
     """Call `kernel(first, last, *args)` for ranges that make up [0, tasks), on torch's number of threads.
 
     One thread or one task is a direct call; no task is no call. An exception of a range is raised here, once
@@ -36,21 +35,30 @@ def spread(kernel: Callable[[int, int, *Args], None], tasks: int, *args: *Args) 
     if tasks < 1:
         return
     threads = torch.get_num_threads() if tasks > 1 else 1
-    run, team = _compiled(kernel)
     if threads == 1:
-        run(0, 1, 0, tasks, *args)
-    elif team and not _pool.forked:
-        run(team, threads, 0, tasks, *args)
+        kernel(0, tasks, *args)
+    elif _pool.forked or not team_library():
+        _pool.spread(kernel, tasks, threads, args)
     else:
-        _pool.spread(functools.partial(run, 0, 1), tasks, threads, args)
+        _run()(team_library(), threads, kernel.address(0, tasks, *args), tasks, *args)
 
 
 @functools.cache
-def _compiled(kernel: Callable[..., None]) -> tuple[Kernel[..., None], int]:
-    """The kernel with its team, and the address of what starts one; Numba is imported here."""
-    from archdsl.kernels import team
+def team_library() -> int:
+    """Where `GOMP_parallel` is in this process, 0 where torch isn't linked with it."""
+    try:
+        found = ctypes.CDLL(torch._C.__file__).GOMP_parallel
+    except (OSError, AttributeError):
+        return 0
+    return ctypes.cast(found, ctypes.c_void_p).value or 0
 
-    return team.team(kernel), team.address()
+
+@functools.cache
+def _run() -> Kernel[..., None]:
+    """What runs a kernel on a team; Numba is imported here."""
+    from archdsl.kernels.team import run
+
+    return run
 
 
 class _Pool:

@@ -7,56 +7,41 @@ with, as torch's own operators do. A worker that is free takes the next range.
 
 from __future__ import annotations
 
-import ctypes
-import functools
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.callconv import excinfo_ptr_t
 from numba.extending import intrinsic
 
-from archdsl.kernels.jit import Kernel, kernel
+from archdsl.kernels.jit import kernel
 from archdsl.kernels.parallel import RANGES
 
 I32, I64 = ir.IntType(32), ir.IntType(64)
 POINTER = ir.IntType(8).as_pointer()
-_NEXT, _RANGES, _FIRST, _TASKS, _CODE, _RAISED, _ARGS = range(7)
-"""What the workers of a team share: the number of the next range, how many there are, where the tasks start
-and how many there are, what went wrong (numba's status of a call), the arguments."""
-
+_NEXT, _RANGES, _TASKS, _CODE, _RAISED, _ARGS, _BODY = range(7)
+"""What the workers of a team share: the number of the next range, how many there are, the number of tasks,
+what went wrong (Numba's status of a call), the arguments, and where the code is that does a range."""
 _BLOCKS = ("entry", "look", "work", "failed", "done")
 
 
-@functools.cache
-def address() -> int:
-    """Where `GOMP_parallel` is in this process, 0 where torch isn't linked with it."""
-    try:
-        found = ctypes.CDLL(torch._C.__file__).GOMP_parallel
-    except (OSError, AttributeError):
-        return 0
-    return ctypes.cast(found, ctypes.c_void_p).value or 0
-
-
-def _typed(_: Any, address: Any, threads: Any, first: Any, last: Any, args: Any) -> Any:
-    """Call the function this stands in, for each range, on a team; what a range raises is raised here."""
+def _typed(_: Any, library: Any, threads: Any, body: Any, tasks: Any, args: Any) -> Any:
+    """Numba's view of `run`: its types and its code."""
+    taken = (types.int64, types.int64, *args.types)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address, threads, first, last, args = values
-        tasks = builder.sub(last, first)
+        library, threads, body, tasks, args = values
         ranges = builder.mul(threads, I64(RANGES))
         ranges = builder.select(builder.icmp_signed("<", tasks, ranges), tasks, ranges)
-        members = [I64(0), ranges, first, tasks, I32(0), ir.Constant(excinfo_ptr_t, None), args]
+        members = [I64(0), ranges, tasks, I32(0), ir.Constant(excinfo_ptr_t, None), args, body]
         shared = cgutils.alloca_once(builder, ir.LiteralStructType([m.type for m in members]))
         for i, value in enumerate(members):
             builder.store(value, cgutils.gep_inbounds(builder, shared, 0, i))
 
-        worker = _worker(context, builder.function, shared.type)
+        worker = _worker(context, builder, shared.type, taken)
         start = ir.FunctionType(ir.VoidType(), [worker.type, POINTER, I32, I32])
         given = [worker, builder.bitcast(shared, POINTER), builder.trunc(threads, I32), I32(0)]
-        builder.call(builder.inttoptr(address, start.as_pointer()), given)
+        builder.call(builder.inttoptr(library, start.as_pointer()), given)
 
         code, raised = (builder.load(cgutils.gep_inbounds(builder, shared, 0, i)) for i in (_CODE, _RAISED))
         status = context.call_conv._get_return_status(builder, code, raised)
@@ -64,18 +49,21 @@ def _typed(_: Any, address: Any, threads: Any, first: Any, last: Any, args: Any)
             context.call_conv.return_status_propagate(builder, status)
         return context.get_dummy_value()
 
-    return types.none(address, threads, first, last, args), generate
+    return types.none(library, threads, body, tasks, args), generate
 
 
-def _worker(context: Any, run: Any, shared: Any) -> Any:
-    """What each worker of the team does: `run` with one thread, for one range after the other."""
-    worker = ir.Function(run.module, ir.FunctionType(ir.VoidType(), [POINTER]), f"{run.name}.worker")
+def _worker(context: Any, caller: Any, shared: Any, taken: tuple[Any, ...]) -> Any:
+    """What each worker of the team does: the body for one range after the other, until one fails."""
+    name = f"{caller.function.name}.worker"
+    worker = ir.Function(caller.module, ir.FunctionType(ir.VoidType(), [POINTER]), name)
     worker.linkage = "internal"
     entry, look, work, failed, done = (worker.append_basic_block(n) for n in _BLOCKS)
     builder = ir.IRBuilder(entry)
     memory = builder.bitcast(worker.args[0], shared)
-    at = [cgutils.gep_inbounds(builder, memory, 0, i) for i in range(7)]
-    ranges, first, tasks, args = (builder.load(at[i]) for i in (_RANGES, _FIRST, _TASKS, _ARGS))
+    at = [cgutils.gep_inbounds(builder, memory, 0, i) for i in range(_BODY + 1)]
+    ranges, tasks, args, body = (builder.load(at[i]) for i in (_RANGES, _TASKS, _ARGS, _BODY))
+    called = context.call_conv.get_function_type(types.none, taken)
+    body = builder.inttoptr(body, called.as_pointer())
     builder.branch(look)
 
     builder.position_at_end(look)
@@ -83,13 +71,9 @@ def _worker(context: Any, run: Any, shared: Any) -> Any:
     builder.cbranch(builder.icmp_signed("<", number, ranges), work, done)
 
     builder.position_at_end(work)
-    start, end = (
-        builder.add(first, builder.sdiv(builder.mul(tasks, n), ranges))
-        for n in (number, builder.add(number, I64(1)))
-    )
-    status, _ = context.call_conv.call_function(
-        builder, run, types.none, context.fndesc.argtypes, [I64(0), I64(1), start, end, args]
-    )
+    first, last = (builder.sdiv(builder.mul(tasks, n), ranges) for n in (number, builder.add(number, I64(1))))
+    values = [first, last, *cgutils.unpack_tuple(builder, args)]
+    status, _ = context.call_conv.call_function(builder, body, types.none, taken, values)
     builder.cbranch(status.is_error, failed, look)
 
     builder.position_at_end(failed)
@@ -105,17 +89,15 @@ def _worker(context: Any, run: Any, shared: Any) -> Any:
 _on_team: Any = intrinsic(_typed)
 
 
-def team(body: Callable[..., None]) -> Kernel[..., None]:
-    """`run(address, threads, first, last, *args)`: the body on a team, or right here for one thread.
+@kernel
+def run(library: int, threads: int, body: int, tasks: int, *args: Any) -> None:
+    """A range kernel on a team of threads.
 
-    It is the same machine code for every number of threads, so the results are the same to the bit.
+    Args:
+        library: where the function is that starts a team, see `team_library`.
+        threads: how many.
+        body: where the code of the range kernel is, see `Kernel.address`.
+        tasks: it does the tasks [0, tasks).
+        args: what it takes after the range.
     """
-
-    @kernel
-    def run(address: int, threads: int, first: int, last: int, *args: Any) -> None:
-        if threads > 1:
-            _on_team(address, threads, first, last, args)
-        else:
-            body(first, last, *args)
-
-    return run
+    _on_team(library, threads, body, tasks, args)
