@@ -16,6 +16,8 @@ STATES_OF_A_PROGRAM = 512
 """Numbers of state that one warp holds: 16 in each thread leave room for tiles without spills."""
 MOST_CHANNELS = 32
 """Channels of a program where the state is small: one in each thread."""
+MANY_STATES = 8
+"""Where a step takes long enough that four are a tile: half the registers and half the code of eight."""
 ENOUGH_PROGRAMS = 2048
 """Warps that keep a large GPU busy: four for each of the four schedulers of 132 multiprocessors."""
 SHORTEST_SEGMENT = 64
@@ -58,7 +60,7 @@ def blocks_of(state: int) -> Blocks:
     """The sizes for `state` numbers in the state of a channel."""
     padded = 1 << (state - 1).bit_length()
     channels = max(1, min(MOST_CHANNELS, STATES_OF_A_PROGRAM // padded))
-    return Blocks(padded, channels, 8, 1)
+    return Blocks(padded, channels, 8 if padded < MANY_STATES else 4, 1)
 
 
 def steps_last(dtype: torch.dtype) -> int:

@@ -31,8 +31,14 @@ def forward(x: Inputs, saves: bool) -> Outputs:
     return outputs
 
 
-def plan(x: Inputs, saves: bool) -> tuple[Outputs, list[Launch]]:
-    """Room for the outputs, and the launches that fill it."""
+def plan(x: Inputs, saves: bool, segment: int | None = None) -> tuple[Outputs, list[Launch]]:
+    """Room for the outputs, and the launches that fill it.
+
+    Args:
+        x: the inputs.
+        saves: whether states and the output before the gate are kept.
+        segment: steps of a segment, a multiple of `CHUNK`; None for what the table says.
+    """
     x = readable(x)
     routes, batch, length, channels = x.u.shape
     merged = x.merge != "none"
@@ -46,9 +52,9 @@ def plan(x: Inputs, saves: bool) -> tuple[Outputs, list[Launch]]:
         full = (routes, batch, length, channels)
         to = outputs._replace(y=y.view(full), ungated=ungated.view(full) if gated else ungated)
         z = None if x.z is None else x.z.view(full)
-        return outputs, scans(x, z, to, saves)
+        return outputs, scans(x, z, to, segment)
     partial = empty((routes, batch, length, channels), torch.float32, x.layout, x.u)
-    launches = scans(x, None, Outputs(partial, states, x.u.new_empty(0)), saves)
+    launches = scans(x, None, Outputs(partial, states, x.u.new_empty(0)), segment)
     return outputs, [*launches, merging(x, partial, outputs)]
 
 
@@ -73,18 +79,18 @@ def readable(x: Inputs) -> Inputs:
     return x._replace(u=copied(x.u), delta=copied(x.delta), z=z)
 
 
-def scans(x: Inputs, z: Tensor | None, to: Outputs, saves: bool) -> list[Launch]:
+def scans(x: Inputs, z: Tensor | None, to: Outputs, segment: int | None) -> list[Launch]:
     """The scan into `to` (r, b, l, d), gated by z (r, b, l, d): one launch, three where it is split."""
     routes, batch, length, channels = x.u.shape
     blocks = blocks_of(x.A.shape[2])
     programs = routes * batch * -(-channels // blocks.channels)
-    segment = segment_of(programs, length)
+    segment = segment_of(programs, length) if segment is None else segment
     segments = -(-length // segment)
     values = _values(x, blocks) | {
         "z": z,
         "y": to.y,
         "ungated": to.ungated if to.ungated.numel() else None,
-        "states": to.states if saves else None,
+        "states": to.states if to.states.numel() else None,
         "segment": segment,
         **_strides("z", to.y if z is None else z),
         **_strides("y", to.y),
@@ -130,9 +136,9 @@ def merging(x: Inputs, partial: Tensor, to: Outputs) -> Launch:
         "y": to.y,
         "ungated": to.ungated if to.ungated.numel() else None,
         "share": x.share,
-        "images": batch,
         "outer": sizes[outer],
         "inner": sizes[inner],
+        "partial_r": partial.stride(0),
         "z_b": z.stride(0),
         "z_outer": z.stride(outer),
         "z_inner": z.stride(inner),

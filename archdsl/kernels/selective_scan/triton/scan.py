@@ -211,7 +211,7 @@ def scan(
 
     if OUTPUT:
         if states is not None:
-            at = states + tl.cdiv(length, CHUNK).to(tl.int64) * STATE * channels
+            at = states + ((end - 1) // CHUNK + 1).to(tl.int64) * STATE * channels
             tl.store(at + state_offsets, h, mask=state_mask & (end == length))
     else:
         tl.store(starts + place * STATE * channels + state_offsets, h, mask=state_mask)
@@ -264,9 +264,9 @@ def merge(
     y: tl.tensor,
     ungated: tl.tensor,
     share: tl.tensor,
-    images: tl.tensor,
     outer: tl.tensor,
     inner: tl.tensor,
+    partial_r: tl.tensor,
     z_b: tl.tensor,
     z_outer: tl.tensor,
     z_inner: tl.tensor,
@@ -279,7 +279,8 @@ def merge(
     The sum is formed in the order of routes, in float32.
 
     Args:
-        partial: (r, b, outer, inner), contiguous; y and ungated (b, outer, inner) likewise.
+        partial: (r, b, outer, inner), contiguous, `partial_r` numbers for each route.
+        y, ungated: (b, outer, inner), contiguous.
         z, ungated: None where there are none.
     """
     across = tl.cdiv(inner, COLUMNS)
@@ -292,7 +293,7 @@ def merge(
     places = (image * outer + rows[:, None]) * inner + columns[None, :]
     found = tl.load(partial + places, mask=mask, other=0.0).to(tl.float32)
     for _ in tl.static_range(ROUTES - 1):
-        partial += images.to(tl.int64) * outer * inner
+        partial += partial_r
         found += tl.load(partial + places, mask=mask, other=0.0).to(tl.float32)
     found *= share
     if ungated is not None:
