@@ -190,3 +190,35 @@ def test_nan_is_kept_by_clamping_from_the_left() -> None:
     out = torch.empty(12 * 16)
     _arithmetic(y.data_ptr(), x.data_ptr(), out.data_ptr(), 1.0)
     assert bool(out[6 * 16 : 8 * 16].isnan().all())
+
+
+@njit(**OPTIONS)
+def _one_by_one(x, y, count, of):
+    for i in range(count):
+        simd.put(y, i, simd.get(x, i, of), of)
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
+def test_single_numbers_of_every_type(dtype: torch.dtype) -> None:
+    x = torch.tensor([0.0, -0.0, 1.0, -2.5, 1e-7, 3e4, torch.inf, -torch.inf, torch.nan, 5.0]).to(dtype)
+    y = torch.full((11,), 7.0).to(dtype)
+    _one_by_one(x.data_ptr(), y.data_ptr(), 9, DTYPES[dtype])
+    torch.testing.assert_close(y[:9], x[:9], rtol=0, atol=0, equal_nan=True)
+    assert y[9:].tolist() == [7.0, 7.0]
+
+
+@njit(**OPTIONS)
+def _reduce(x, sums, columns):
+    simd.store(sums, 0, simd.totals(x, 16))
+    simd.turn(x, 16, 0)
+    for i in range(16):
+        simd.store(columns, 16 * i, simd.load(x, 16 * i))
+
+
+def test_totals_and_columns_of_sixteen_vectors() -> None:
+    x = torch.randn(17, 16, generator=torch.Generator().manual_seed(0))
+    rows = x[1:].clone()
+    sums, columns = torch.empty(16), torch.empty(16, 16)
+    _reduce(x.data_ptr(), sums.data_ptr(), columns.data_ptr())
+    torch.testing.assert_close(sums, rows.sum(1))
+    assert torch.equal(columns, rows.T)

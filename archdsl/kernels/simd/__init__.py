@@ -25,7 +25,7 @@ from archdsl.kernels.simd.memory import (
     store,
     store_some,
 )
-from archdsl.kernels.simd.tiles import load_transposed, store_transposed
+from archdsl.kernels.simd.tiles import load_transposed, store_transposed, totals, turn
 from archdsl.kernels.simd.vector import WIDTH, float32x16, fma, maximum, minimum, splat, total, where_less
 
 __all__ = [
@@ -58,5 +58,7 @@ __all__ = [
     "store_some",
     "store_transposed",
     "total",
+    "totals",
+    "turn",
     "where_less",
 ]

@@ -133,6 +133,11 @@ def place(builder: Builder, address: Value, offset: Value, kind: ir.Type) -> Val
     return builder.gep(builder.inttoptr(address, kind.as_pointer()), [offset])
 
 
+def first(builder: Builder, vector: Value) -> Value:
+    """Its first lane."""
+    return builder.extract_element(vector, ir.Constant(INT, 0))
+
+
 def _vector_place(builder: Builder, address: Value, offset: Value, element: Element) -> Value:
     pointer = place(builder, address, offset, element.type)
     return builder.bitcast(pointer, ir.VectorType(element.type, WIDTH).as_pointer())
@@ -248,16 +253,29 @@ def buffer(typing_context: Any, size: Any) -> Any:
     return signature(types.int64, size), generate
 
 
-@operation(types.float32, types.int64, types.int64)
-def get(builder: Builder, address: Value, offset: Value) -> Value:
-    """One float32."""
-    return builder.load(place(builder, address, offset, FLOAT), align=4)
+@typed
+def get(typing_context: Any, address: Any, offset: Any, of: Any = None) -> Any:
+    """get(address, offset, of): one number."""
+    element = element_of(of)
+
+    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
+        number = builder.load(place(builder, values[0], values[1], element.type), align=element.size)
+        return first(builder, element.widen(builder, spread(builder, number)))
+
+    return signature(types.float32, types.int64, types.int64, given(of)), generate
 
 
-@operation(types.none, types.int64, types.int64, types.float32)
-def put(builder: Builder, address: Value, offset: Value, value: Value) -> None:
-    """Stores one float32."""
-    builder.store(value, place(builder, address, offset, FLOAT), align=4)
+@typed
+def put(typing_context: Any, address: Any, offset: Any, value: Any, of: Any = None) -> Any:
+    """put(address, offset, value, of): stores one number."""
+    element = element_of(of)
+
+    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
+        number = first(builder, element.narrow(builder, spread(builder, values[2])))
+        builder.store(number, place(builder, values[0], values[1], element.type), align=element.size)
+        return context.get_dummy_value()
+
+    return signature(types.none, types.int64, types.int64, types.float32, given(of)), generate
 
 
 @operation(types.int64, types.int64, types.int64)

@@ -17,7 +17,15 @@ from archdsl.kernels.simd.memory import (
     element_of,
     given,
 )
-from archdsl.kernels.simd.vector import INTS, WIDTH, Builder, Value, typed
+from archdsl.kernels.simd.vector import (
+    INTS,
+    WIDTH,
+    Builder,
+    Value,
+    float32x16,
+    operation,
+    typed,
+)
 
 _FOUR = [4 * lane for lane in range(4)]
 _PAIR_LOW = [i for lane in _FOUR for i in (lane, lane + 16, lane + 1, lane + 17)]
@@ -119,3 +127,32 @@ def store_transposed(
         return context.get_dummy_value()
 
     return signature(types.none, *[types.int64] * 6, given(of)), generate
+
+
+@operation(float32x16, types.int64, types.int64)
+def totals(builder: Builder, address: Value, offset: Value) -> Value:
+    """The sum of the lanes of each of sixteen vectors in a row, halves first."""
+    element = element_of(None)
+    place = [builder.add(offset, ir.Constant(LONG, i * WIDTH)) for i in range(WIDTH)]
+    vectors = [build_load(builder, address, at, element) for at in place]
+    lanes = range(WIDTH)
+    half = WIDTH // 2
+    while half:
+        near = ir.Constant(INTS, [WIDTH + i - half if i & half else i for i in lanes])
+        far = ir.Constant(INTS, [WIDTH + i if i & half else i + half for i in lanes])
+        vectors = [
+            builder.fadd(builder.shuffle_vector(a, b, near), builder.shuffle_vector(a, b, far))
+            for a, b in zip(vectors[:half], vectors[half:], strict=True)
+        ]
+        half //= 2
+    return vectors[0]
+
+
+@operation(types.none, types.int64, types.int64, types.int64)
+def turn(builder: Builder, address: Value, offset: Value, to: Value) -> None:
+    """Sixteen vectors in a row to those of the transposed tile, at the offset `to`; the two may overlap."""
+    element = element_of(None)
+    steps = [ir.Constant(LONG, i * WIDTH) for i in range(WIDTH)]
+    rows = [build_load(builder, address, builder.add(offset, step), element) for step in steps]
+    for step, column in zip(steps, _turn(builder, rows), strict=True):
+        build_store(builder, address, builder.add(to, step), column, element)
