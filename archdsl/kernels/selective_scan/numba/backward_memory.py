@@ -1,0 +1,216 @@
+"""What the backward of the scan reads and writes for a chunk of steps and a block of sixteen channels."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from archdsl.kernels.jit import kernel
+from archdsl.kernels.selective_scan.numba.backward_steps import (
+    CHUNK,
+    END,
+    FLOAT,
+    TILE,
+    WIDTH,
+)
+from archdsl.kernels.simd import (
+    get,
+    get_int,
+    load,
+    load_some,
+    prefetch,
+    put,
+    put_int,
+    splat,
+    store,
+    store_some,
+    totals,
+    turn,
+)
+
+LOG2_E = 1.4426950408889634
+ROWS = END
+"""Places in the sequence of the chunk's steps, then of the next chunk's; int64."""
+TURNED = ROWS + 4 * CHUNK
+"""A tile on its way to or from memory."""
+PARAMETERS = TURNED + TILE + WIDTH
+"""Of the block: D, bias, the states of the chunk's start."""
+COLUMNS = 5
+INPUTS = 5
+UNGATED, DZ = 4, 7
+B_AND_C = 8
+TABLE = ("u", "delta", "dout", "z", "ungated", "du", "ddelta", "dz", "B", "C")
+"""Rows of `table`: address (0: there is none), then strides in elements along routes, images, steps and
+channels (for B and C states). A merged output has no stride along routes."""
+
+
+class Scan(NamedTuple):
+    """Sizes, flags (0, 1) and addresses of a call of `scan_back`; an address is 0 where there is nothing.
+
+    Args:
+        routes, images, steps, channels, states: r, b, l, d, n of `Inputs`.
+        groups: into how many the blocks of channels are divided.
+        transposed: the layout is `bdl`.
+        direct: blocks of sixteen channels can be read and written where they are.
+        merged: routes share z, the gradient of the output and dz.
+        A, D, bias, saved, paths: of `Inputs`; `saved` is `Outputs.states`.
+        b_parts, c_parts: (groups, r, b, l, n) sums over the channels of a group.
+        a_parts: (b, r, d, n) sums over steps.
+        d_parts, bias_parts: (b, r, d) sums over steps.
+    """
+
+    routes: int
+    images: int
+    steps: int
+    channels: int
+    states: int
+    groups: int
+    softplus: int
+    transposed: int
+    merged: int
+    direct: int
+    A: int
+    D: int
+    bias: int
+    saved: int
+    paths: int
+    a_parts: int
+    b_parts: int
+    c_parts: int
+    d_parts: int
+    bias_parts: int
+
+
+@kernel
+def place_rows(room: int, scan: Scan, route: int, backward: int, first: int, steps: int) -> None:
+    """Where the chunk's steps are in the sequence, then those of the next chunk, the one before it."""
+    rows = room + ROWS * FLOAT
+    for t in range(2 * CHUNK):
+        step = first + (t if t < steps else steps - 1)
+        if t >= CHUNK:
+            step = first + t - 2 * CHUNK if first else 0
+        step = scan.steps - 1 - step if backward else step
+        put_int(rows, t, get_int(scan.paths, route * scan.steps + step) if scan.paths else step)
+
+
+@kernel
+def read_tile(
+    room: int, tile: int, scan: Scan, table: int, which: int, start: int, steps: int, count: int, of: Any
+) -> None:
+    """`count` channels of the chunk's rows to a tile, 0 in the other channels."""
+    rows = room + ROWS * FLOAT
+    address, row = get_int(table, which * COLUMNS), get_int(table, which * COLUMNS + 3)
+    if not scan.transposed:
+        for t in range(steps):
+            place = start + get_int(rows, t) * row
+            store(room, tile + t * WIDTH, load_some(address, place, count, of))
+            prefetch(address, start + get_int(rows, t + CHUNK) * row, of)
+        return
+    channel = get_int(table, which * COLUMNS + 4)
+    if scan.paths:
+        for t in range(steps):
+            place = start + get_int(rows, t) * row
+            for j in range(WIDTH):
+                put(room, tile + t * WIDTH + j, get(address, place + j * channel, of) if j < count else 0.0)
+        return
+    zero = splat(0.0)
+    first, final = get_int(rows, 0), get_int(rows, steps - 1)
+    place, turned = start + (first if first < final else final) * row, TURNED + WIDTH * WIDTH
+    for half in range(0, steps, WIDTH):
+        some = WIDTH if steps - half > WIDTH else steps - half
+        for j in range(WIDTH):
+            numbers = load_some(address, place + half + j * channel, some, of) if j < count else zero
+            store(room, TURNED + j * WIDTH, numbers)
+        turn(room, TURNED, turned)
+        for t in range(half, half + some):
+            step = t if first < final else steps - 1 - t
+            store(room, tile + step * WIDTH, load(room, turned + (t - half) * WIDTH))
+
+
+@kernel
+def write_tile(
+    room: int, tile: int, scan: Scan, table: int, which: int, start: int, steps: int, count: int, of: Any
+) -> None:
+    """The way back of `read_tile`."""
+    rows = room + ROWS * FLOAT
+    address, row = get_int(table, which * COLUMNS), get_int(table, which * COLUMNS + 3)
+    if not scan.transposed:
+        for t in range(steps):
+            place = start + get_int(rows, t) * row
+            store_some(address, place, load(room, tile + t * WIDTH), count, of)
+            prefetch(address, start + get_int(rows, t + CHUNK) * row, of)
+        return
+    channel = get_int(table, which * COLUMNS + 4)
+    if scan.paths:
+        for t in range(steps):
+            place = start + get_int(rows, t) * row
+            for j in range(count):
+                put(address, place + j * channel, get(room, tile + t * WIDTH + j), of)
+        return
+    first, final = get_int(rows, 0), get_int(rows, steps - 1)
+    place, turned = start + (first if first < final else final) * row, TURNED + WIDTH * WIDTH
+    for half in range(0, steps, WIDTH):
+        some = WIDTH if steps - half > WIDTH else steps - half
+        for t in range(half, half + some):
+            step = t if first < final else steps - 1 - t
+            store(room, TURNED + (t - half) * WIDTH, load(room, tile + step * WIDTH))
+        turn(room, TURNED, turned)
+        for j in range(count):
+            numbers = load(room, turned + j * WIDTH)
+            store_some(address, place + half + j * channel, numbers, some, of)
+
+
+@kernel
+def read_numbers(
+    room: int, to: int, table: int, which: int, start: int, steps: int, states: int, of: Any
+) -> None:
+    """B or C of the chunk's steps."""
+    address, row = get_int(table, which * COLUMNS), get_int(table, which * COLUMNS + 3)
+    for t in range(steps):
+        place = start + get_int(room + ROWS * FLOAT, t) * row
+        for n in range(0, states, WIDTH):
+            some = WIDTH if states - n > WIDTH else states - n
+            store(room, to + t * states + n, load_some(address, place + n, some, of))
+
+
+@kernel
+def write_totals(room: int, sums: int, to: int, start: int, steps: int, states: int) -> None:
+    """dB or dC of the chunk's steps from vectors of partial sums, in whose place the sums are put."""
+    for i in range(0, steps * states, WIDTH):
+        store(room, sums + i, totals(room, sums + i * WIDTH))
+    for t in range(steps):
+        place = (start + get_int(room + ROWS * FLOAT, t)) * states
+        for n in range(0, states, WIDTH):
+            some = WIDTH if states - n > WIDTH else states - n
+            store_some(to, place + n, load(room, sums + t * states + n), some)
+
+
+@kernel
+def read_decays(room: int, to: int, scan: Scan, route: int, channel: int) -> None:
+    """A / ln 2 of a block, 0 behind the last channel."""
+    zero, scale = splat(0.0), splat(LOG2_E)
+    place, turned = route * scan.channels + channel, TURNED + WIDTH * WIDTH
+    for n in range(0, scan.states, WIDTH):
+        some = WIDTH if scan.states - n > WIDTH else scan.states - n
+        for j in range(WIDTH):
+            there = channel + j < scan.channels
+            numbers = load_some(scan.A, (place + j) * scan.states + n, some) * scale if there else zero
+            store(room, TURNED + j * WIDTH, numbers)
+        turn(room, TURNED, turned)
+        for i in range(some):
+            store(room, to + (n + i) * WIDTH, load(room, turned + i * WIDTH))
+
+
+@kernel
+def write_sums(room: int, dA: int, sums: int, scan: Scan, part: int, channel: int) -> None:
+    """dA, dD and dbias of a block."""
+    place, left = part * scan.channels + channel, scan.channels - channel
+    count = WIDTH if left > WIDTH else left
+    for n in range(0, scan.states, WIDTH):
+        some = WIDTH if scan.states - n > WIDTH else scan.states - n
+        turn(room, dA + n * WIDTH, TURNED)
+        for j in range(count):
+            store_some(scan.a_parts, (place + j) * scan.states + n, load(room, TURNED + j * WIDTH), some)
+    if scan.d_parts:
+        store_some(scan.d_parts, place, load(room, sums), count)
+    if scan.bias_parts:
+        store_some(scan.bias_parts, place, load(room, sums + WIDTH), count)

@@ -1,0 +1,181 @@
+"""The backward of the scan over tasks, each a group of channel blocks of one image and route.
+
+A task goes back through the chunks, and in each through the blocks of its group: the sums over channels (dB,
+dC) of a chunk stay in the cache. What crosses tasks, sums over groups and images, is left in parts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from archdsl.kernels.jit import kernel
+from archdsl.kernels.selective_scan.numba.backward_memory import (
+    B_AND_C,
+    COLUMNS,
+    DZ,
+    INPUTS,
+    PARAMETERS,
+    ROWS,
+    UNGATED,
+    Scan,
+    place_rows,
+    read_decays,
+    read_numbers,
+    read_tile,
+    write_sums,
+    write_tile,
+    write_totals,
+)
+from archdsl.kernels.selective_scan.numba.backward_steps import (
+    CHUNK,
+    FLOAT,
+    PLACES,
+    SEQUENCES,
+    TILE,
+    WIDTH,
+    finish,
+    four_states,
+    one_state,
+    prepare,
+)
+from archdsl.kernels.simd import get_int, load_some, put_int, splat, store, store_some
+
+LINE = 64
+"""Bytes of a line of the cache."""
+RUN = 8192
+"""Numbers that one task of `add_parts` adds."""
+
+
+@kernel
+def scan_back(first: int, last: int, scan: Scan, table: int, reverse: int, share: float, of: Any) -> None:
+    """Tasks `first` to `last` of (r, b, groups).
+
+    Args:
+        table: address of an int64 table, see `backward_memory.TABLE`.
+        reverse: address of int64, for each route 1 where it is read from its end.
+        share: what the gradient of the output is multiplied by for a route.
+        of: tells the type of the sequences in memory, see `archdsl.kernels.simd`.
+    """
+    states, vectors = scan.states, scan.states * WIDTH
+    blocks = (scan.channels + WIDTH - 1) // WIDTH
+    most = (blocks + scan.groups - 1) // scan.groups
+    chunks = (scan.steps + CHUNK - 1) // CHUNK
+    gated, softplused = get_int(table, 3 * COLUMNS) != 0, scan.softplus != 0
+    D, bias, start = PARAMETERS, PARAMETERS + WIDTH, PARAMETERS + 2 * WIDTH
+    # Numbers of B, then C; vectors of dB, then dC; of every block vectors of A, what is carried, dA, sums.
+    numbers = CHUNK * states + WIDTH
+    B = start + vectors
+    dB = B + 2 * numbers
+    first_own = dB + 2 * CHUNK * vectors
+    carried, dA, sums, size = vectors, 2 * vectors, 3 * vectors, 3 * vectors + 2 * WIDTH
+    memory = np.empty(first_own + most * size + TILE, np.float32)
+    room = (memory.ctypes.data + LINE - 1) // LINE * LINE
+    places = room + PLACES * FLOAT
+    zero = splat(0.0)
+    for task in range(first, last):
+        group, rest = task % scan.groups, task // scan.groups
+        image, route = rest % scan.images, rest // scan.images
+        first_block, end = group * blocks // scan.groups, (group + 1) * blocks // scan.groups
+        for block in range(first_block, end):
+            own = first_own + (block - first_block) * size
+            read_decays(room, own, scan, route, block * WIDTH)
+            for i in range(carried, size, WIDTH):
+                store(room, own + i, zero)
+        for chunk in range(chunks - 1, -1, -1):
+            steps = scan.steps - chunk * CHUNK if chunk == chunks - 1 else CHUNK
+            place_rows(room, scan, route, get_int(reverse, route), chunk * CHUNK, steps)
+            for i in range(2):
+                which = B_AND_C + i
+                begin = (
+                    get_int(table, which * COLUMNS + 1) * route + get_int(table, which * COLUMNS + 2) * image
+                )
+                read_numbers(room, B + i * numbers, table, which, begin, steps, states, of)
+            for i in range(0, 2 * CHUNK * vectors, WIDTH):
+                store(room, dB + i, zero)
+            for block in range(first_block, end):
+                own = first_own + (block - first_block) * size
+                channel = block * WIDTH
+                count = WIDTH if scan.channels - channel > WIDTH else scan.channels - channel
+                direct = scan.direct != 0 and count == WIDTH
+                place = route * scan.channels + channel
+                store(room, D, load_some(scan.D, place, count) if scan.D else zero)
+                store(room, bias, load_some(scan.bias, place, count) if scan.bias else zero)
+                place = ((route * scan.images + image) * (chunks + 1) + chunk) * states
+                for n in range(states):
+                    h = load_some(scan.saved, (place + n) * scan.channels + channel, count)
+                    store(room, start + n * WIDTH, h)
+                for which in range(SEQUENCES):
+                    row = which * COLUMNS
+                    there = get_int(table, row) != 0 and not (
+                        scan.merged and route and which in (UNGATED, DZ)
+                    )
+                    if direct and there:
+                        stride = get_int(table, row + 3)
+                        begin = get_int(table, row + 1) * route + get_int(table, row + 2) * image + channel
+                        begin += get_int(room + ROWS * FLOAT, 0) * stride
+                        put_int(places, 2 * which, get_int(table, row) + begin * FLOAT)
+                        put_int(places, 2 * which + 1, -stride if get_int(reverse, route) else stride)
+                    else:
+                        put_int(places, 2 * which, room + which * TILE * FLOAT)
+                        put_int(places, 2 * which + 1, WIDTH)
+                        if there and which < INPUTS:
+                            begin = get_int(table, row + 1) * route + get_int(table, row + 2) * image
+                            begin += get_int(table, row + 4) * channel
+                            read_tile(room, which * TILE, scan, table, which, begin, steps, count, of)
+                ahead = -CHUNK if direct and chunk else 0
+                prepare(room, steps, bias, own + sums, gated, softplused, ahead, share)
+                n, v = 0, 0
+                while n + 4 <= states:
+                    four_states(room, steps, own + v, start + v, vectors, B + n, numbers, dB + v, states)
+                    n, v = n + 4, v + 4 * WIDTH
+                while n < states:
+                    one_state(room, steps, own + v, start + v, vectors, B + n, numbers, dB + v, states)
+                    n, v = n + 1, v + WIDTH
+                finish(room, steps, D, own + sums, softplused, ahead)
+                for which in range(INPUTS, SEQUENCES):
+                    row = which * COLUMNS
+                    there = get_int(table, row) != 0 and not (scan.merged and route and which == DZ)
+                    if there and not direct:
+                        begin = get_int(table, row + 1) * route + get_int(table, row + 2) * image
+                        begin += get_int(table, row + 4) * channel
+                        write_tile(room, which * TILE, scan, table, which, begin, steps, count, of)
+            place = ((group * scan.routes + route) * scan.images + image) * scan.steps
+            for i in range(2):
+                to = scan.c_parts if i else scan.b_parts
+                write_totals(room, dB + i * CHUNK * vectors, to, place, steps, states)
+        for block in range(first_block, end):
+            own = first_own + (block - first_block) * size
+            write_sums(room, own + dA, own + sums, scan, image * scan.routes + route, block * WIDTH)
+    memory[0] = 0  # keeps it to here
+
+
+@kernel
+def add_parts(first: int, last: int, sums: int, many_sums: int, of: Any) -> None:
+    """Sums of parts, in their order; tasks are runs of `RUN` numbers of the first sum, then of the others.
+
+    Args:
+        sums: address of an int64 table, for each sum: address of the parts, their number, numbers in one,
+            address of the sum, whether that is of the type `of` tells (else float32), first task.
+    """
+    for task in range(first, last):
+        row = 0
+        while row + 6 < 6 * many_sums and get_int(sums, row + 11) <= task:
+            row += 6
+        parts, many, size, to = (
+            get_int(sums, row),
+            get_int(sums, row + 1),
+            get_int(sums, row + 2),
+            get_int(sums, row + 3),
+        )
+        low = (task - get_int(sums, row + 5)) * RUN
+        for i in range(low, low + RUN if low + RUN < size else size, WIDTH):
+            count = WIDTH if size - i > WIDTH else size - i
+            total = load_some(parts, i, count)
+            for part in range(1, many):
+                total = total + load_some(parts, part * size + i, count)
+            if get_int(sums, row + 4):
+                store_some(to, i, total, count, of)
+            else:
+                store_some(to, i, total, count)
