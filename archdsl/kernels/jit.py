@@ -20,6 +20,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import numpy as np
 
 from archdsl.kernels import cache
+from archdsl.kernels.parts import Part, merged
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,7 +59,7 @@ class Kernel(Generic[P, R]):
             with global_compiler_lock:
                 if self._dispatcher is None:
                     dispatcher: Any = numba.njit(
-                        self.function,
+                        merged(self.function),
                         nogil=True,
                         boundscheck=False,
                         error_model="numpy",
@@ -188,7 +189,7 @@ class _UnknownError(Exception):
     """A constant that can't be told apart from others."""
 
 
-def _constants(owner: Kernel[..., Any], seen: set[int]) -> Iterator[str]:
+def _constants(owner: Kernel[..., Any] | Part[..., Any], seen: set[int]) -> Iterator[str]:
     """What the code of a kernel depends on beyond the sources of this package, as text."""
     if id(owner) in seen:
         return
@@ -200,7 +201,7 @@ def _constants(owner: Kernel[..., Any], seen: set[int]) -> Iterator[str]:
         yield _file_digest(function.__code__.co_filename)
     for name in sorted(_names(function.__code__)):
         value = function.__globals__.get(name)
-        if isinstance(value, Kernel):
+        if isinstance(value, Kernel | Part):
             yield from _constants(value, seen)
         else:
             plain = _plain(value)
@@ -208,7 +209,7 @@ def _constants(owner: Kernel[..., Any], seen: set[int]) -> Iterator[str]:
                 yield f"{name}={plain}"
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         value = cell.cell_contents
-        if isinstance(value, Kernel):
+        if isinstance(value, Kernel | Part):
             yield from _constants(value, seen)
         else:
             plain = _plain(value)

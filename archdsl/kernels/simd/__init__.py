@@ -8,11 +8,12 @@ this package (dtypes float32, uint16 and int16: the bits), or any array like it.
 float32. A value in a register is always float32.
 """
 
-from archdsl.kernels.simd.functions import exp, exp2, reciprocal, sigmoid, silu, softplus
+from archdsl.kernels.simd.functions import exp, exp2, exp2_products, reciprocal, sigmoid, silu, softplus
 from archdsl.kernels.simd.memory import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,
+    allocate,
     broadcast,
     buffer,
     get,
@@ -22,25 +23,41 @@ from archdsl.kernels.simd.memory import (
     prefetch,
     put,
     put_int,
+    release,
     store,
     store_some,
 )
 from archdsl.kernels.simd.tiles import load_transposed, store_transposed, totals, turn
-from archdsl.kernels.simd.vector import WIDTH, float32x16, fma, maximum, minimum, splat, total, where_less
+from archdsl.kernels.simd.vector import (
+    WIDTH,
+    all_less,
+    float32x16,
+    fma,
+    larger_size,
+    maximum,
+    minimum,
+    splat,
+    total,
+    where_less,
+)
 
 __all__ = [
     "BFLOAT16",
     "FLOAT16",
     "FLOAT32",
     "WIDTH",
+    "all_less",
+    "allocate",
     "broadcast",
     "buffer",
     "exp",
     "exp2",
+    "exp2_products",
     "float32x16",
     "fma",
     "get",
     "get_int",
+    "larger_size",
     "load",
     "load_some",
     "load_transposed",
@@ -50,6 +67,7 @@ __all__ = [
     "put",
     "put_int",
     "reciprocal",
+    "release",
     "sigmoid",
     "silu",
     "softplus",

@@ -5,6 +5,12 @@ NaN gives NaN. A result below 2**-126.5, the edge of the normal numbers, is 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from numba.core import types
+from numba.core.typing.templates import signature
+
 from archdsl.kernels.simd.vector import (
     FLOATS,
     INTS,
@@ -15,6 +21,7 @@ from archdsl.kernels.simd.vector import (
     float32x16,
     multiply_add,
     operation,
+    typed,
 )
 
 # 1.5 * 2**23: added to a small number it leaves the nearest integer in the low bits of the sum.
@@ -57,6 +64,23 @@ def build_exp2(builder: Builder, x: Value) -> Value:
     return builder.fmul(_polynomial(builder, rest, EXP2_TERMS), _power_of_two(builder, rounded))
 
 
+def build_exp2_products(builder: Builder, x: Value, factors: Sequence[Value]) -> list[Value]:
+    """2**(x a) for each factor, |x a| < 125: nothing is clamped and n is added to the exponent as it is.
+
+    The factors take turns, instruction by instruction, so that one fills the time another waits.
+    """
+    products = [builder.fmul(x, a) for a in factors]
+    rounded = [builder.fadd(p, constant(ROUND)) for p in products]
+    whole = [builder.fsub(r, constant(ROUND)) for r in rounded]
+    rest = [builder.fsub(p, n) for p, n in zip(products, whole, strict=True)]
+    powers = [constant(EXP2_TERMS[-1])] * len(rest)
+    for term in reversed(EXP2_TERMS[:-1]):
+        powers = [multiply_add(builder, p, r, constant(term)) for p, r in zip(powers, rest, strict=True)]
+    bits = [builder.shl(builder.bitcast(r, INTS), constant(23, INTS)) for r in rounded]
+    sums = [builder.add(builder.bitcast(p, INTS), b) for p, b in zip(powers, bits, strict=True)]
+    return [builder.bitcast(b, FLOATS) for b in sums]
+
+
 def build_exp(builder: Builder, x: Value) -> Value:
     """e**x; x less n ln 2 is formed in two steps, so that the error does not grow with x."""
     x = _clamp(builder, x, -88.1, 88.8)
@@ -86,6 +110,18 @@ def build_softplus(builder: Builder, x: Value) -> Value:
 def exp2(builder: Builder, x: Value) -> Value:
     """2**x; infinity from 127.5 on, 0 below -126.5."""
     return build_exp2(builder, x)
+
+
+@typed
+def exp2_products(typing_context: Any, x: Any, a0: Any, a1: Any, a2: Any, a3: Any) -> Any:
+    """exp2_products(x, a0, a1, a2, a3): 2**(x a) for each a where |x a| < 125, nothing of use elsewhere."""
+    four = types.UniTuple(float32x16, 4)
+
+    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
+        x, *factors = values
+        return context.make_tuple(builder, four, build_exp2_products(builder, x, factors))
+
+    return signature(four, *[float32x16] * 5), generate
 
 
 @operation(float32x16, float32x16)

@@ -254,6 +254,34 @@ def buffer(typing_context: Any, size: Any) -> Any:
 
 
 @typed
+def allocate(typing_context: Any, size: Any) -> Any:
+    """allocate(size): the address of `size` bytes, a multiple of 16, until `release`.
+
+    Raises:
+        MemoryError: where there is no memory.
+    """
+
+    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
+        room = context.nrt.allocate(builder, values[0])
+        with builder.if_then(cgutils.is_null(builder, room), likely=False):
+            context.call_conv.return_user_exc(builder, MemoryError, ("no memory for a kernel",))
+        return builder.ptrtoint(room, LONG)
+
+    return signature(types.int64, types.int64), generate
+
+
+@typed
+def release(typing_context: Any, address: Any) -> Any:
+    """release(address): gives back what `allocate` gave."""
+
+    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
+        context.nrt.free(builder, builder.inttoptr(values[0], ir.IntType(8).as_pointer()))
+        return context.get_dummy_value()
+
+    return signature(types.none, types.int64), generate
+
+
+@typed
 def get(typing_context: Any, address: Any, offset: Any, of: Any = None) -> Any:
     """get(address, offset, of): one number."""
     element = element_of(of)

@@ -135,6 +135,21 @@ def where_less(builder: Builder, a: Value, b: Value, then: Value, otherwise: Val
     return choose_less(builder, a, b, then, otherwise)
 
 
+@operation(float32x16, float32x16, float32x16)
+def larger_size(builder: Builder, a: Value, b: Value) -> Value:
+    """The larger of |a| and |b|; NaN where either is."""
+    mask = constant(0x7FFFFFFF, INTS)
+    x, y = (builder.and_(builder.bitcast(v, INTS), mask) for v in (a, b))
+    return builder.bitcast(builder.select(builder.icmp_signed("<", x, y), y, x), FLOATS)
+
+
+@operation(types.boolean, float32x16, float32x16)
+def all_less(builder: Builder, a: Value, b: Value) -> Value:
+    """Whether a < b in every lane; false where either is NaN."""
+    bits = builder.bitcast(builder.fcmp_ordered("<", a, b), ir.IntType(WIDTH))
+    return builder.icmp_unsigned("==", bits, ir.Constant(ir.IntType(WIDTH), 2**WIDTH - 1))
+
+
 @operation(types.float32, float32x16)
 def total(builder: Builder, v: Value) -> Value:
     """The sum of the lanes, halves first: the same order on every machine."""
