@@ -357,7 +357,7 @@ import archdsl.kernels.selective_scan
 print(sorted({"numba", "triton", "llvmlite", "mamba_ssm"} & set(sys.modules)))
 """
 FORK = """
-import os, sys, threading
+import os, signal, sys, threading
 import torch
 from planted import planted, right
 from archdsl.kernels.selective_scan import LADDER
@@ -378,6 +378,7 @@ with LADDER.with_candidates(planted(load=load)):
     begun.wait()
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         os._exit(0 if LADDER.choose(call).name == "planted" else 7)
     status = os.waitpid(child, 0)[1]
     go_on.set()
