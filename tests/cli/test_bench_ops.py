@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,10 +165,17 @@ def test_the_reference_of_mamba_ssm_is_taken_out_of_its_source(tmp_path: Path) -
 
 def test_what_is_wrong_is_not_timed() -> None:
     x = torch.ones(3)
-    ways = {"right": lambda: (x,), "off": lambda: (x + 1e-3,), "not a number": lambda: (x / 0 * 0,)}
-    row = measured(Group(dict(ways)), lambda name: (x,), "float32", Plan(2, 0.1), clock(1))
+    ways = {
+        "right": lambda: (x,),
+        "off": lambda: (x + 1e-3,),
+        "not a number": lambda: (x / 0 * 0,),
+        "raises": lambda: (torch.zeros(2) @ torch.zeros(3),),
+    }
+    row = measured(
+        Group(dict(ways)), lambda name: (x,), 1e-4, partial(in_turns, plan=Plan(2, 0.1), now=clock(1))
+    )
     assert set(row["milliseconds"]) == {"right"}  # type: ignore[call-overload]
-    assert set(row["not_run"]) == {"off", "not a number"}  # type: ignore[call-overload]
+    assert set(row["not_run"]) == {"off", "not a number", "raises"}  # type: ignore[call-overload]
 
 
 def test_ways_are_called_in_turns() -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from itertools import product
 from pathlib import Path
@@ -22,7 +23,7 @@ import archdsl
 from archdsl.cli.bench.groups import Group, measured, medians, ratios, wrong
 from archdsl.cli.bench.journal import Journal, Row
 from archdsl.cli.bench.peers import loop_kernel
-from archdsl.cli.bench.timing import Plan, clock
+from archdsl.cli.bench.timing import Plan, clock, in_turns
 from archdsl.cli.machine import conditions
 from archdsl.cli.messages import mistake
 from archdsl.kernels.selective_scan import LADDER
@@ -152,7 +153,7 @@ class Networks:
                 {"model": i.model, "batch": i.batch, **row, "ratios": ratios(row, OURS)}
                 for i, row in rows.items()
             ],
-            "wrong": wrong({i.key: row for i, row in rows.items()}, list(WAYS)),
+            "wrong": wrong({i.key: row for i, row in rows.items()}, WAYS.__contains__),
         }  # fmt: skip
 
     def _measure(self, item: Item) -> Row:
@@ -170,8 +171,8 @@ class Networks:
             if peer is not None:
                 group.ways[TIMM] = prepare(peer, images, classes)
                 truths[TIMM] = group.ways[TIMM]()
-            now = clock(self.threads)
-            row = measured(group, truths.__getitem__, "float32", self.plan, now, allowed=ALLOWED)
+            timed = partial(in_turns, plan=self.plan, now=clock(self.threads))
+            row = measured(group, truths.__getitem__, ALLOWED, timed)
         times = medians(row)
         row["images_per_second"] = {name: round(1e3 * item.batch / ms, 3) for name, ms in times.items()}
         if self.memory:
@@ -193,11 +194,11 @@ def with_loop() -> Iterator[None]:
         yield
 
 
-def built(model: str, way: Way, image: int | None) -> nn.Module:
+def built(model: str, way: Way, image: int | None, device: str = "cpu") -> nn.Module:
     """A model in one way; every way gets the same weights."""
     torch.manual_seed(SEED)
     architecture = archdsl.load(model) if image is None else archdsl.load(model, image=image)
-    return _build(architecture, backend=way.backend, **_fused(way.fuse))
+    return _build(architecture, backend=way.backend, device=device, **_fused(way.fuse))
 
 
 def _fused(fuse: bool) -> dict[str, bool]:

@@ -48,11 +48,7 @@ def our_peers(dtype: torch.dtype) -> list[Peer]:
 
 def _peer(backend: str, layout: str, reason: str) -> Peer:
     def prepare(problem: Problem) -> Ready:
-        scan = partial(selective_scan, delta_softplus=True, layout=layout, backend=backend)
-        if layout == "bld":
-            return through_autograd(scan, problem.arguments, problem.dout, as_it_is)
-        arguments, dout = steps_last(problem)
-        return through_autograd(scan, arguments, dout, transposed)
+        return ready(problem, layout, backend)
 
     def refuses(problem: Problem, which: str) -> str:
         batch, length, channels = problem.u.shape
@@ -70,6 +66,15 @@ def _peer(backend: str, layout: str, reason: str) -> Peer:
         prepare,
         refuses=refuses,
     )
+
+
+def ready(problem: Problem, layout: str, backend: str) -> Ready:
+    """Our scan in one memory order."""
+    scan = partial(selective_scan, delta_softplus=True, layout=layout, backend=backend)
+    if layout == "bld":
+        return through_autograd(scan, problem.arguments, problem.dout, as_it_is)
+    arguments, dout = steps_last(problem)
+    return through_autograd(scan, arguments, dout, transposed)
 
 
 def exact(problem: Problem) -> Ready:
@@ -144,18 +149,19 @@ def ready_both_ways(x: BothWays, name: str, backend: str) -> Ready:
     if name == ONE_DIRECTION:
         scan = partial(selective_scan, delta_softplus=True, backend=backend)
         return through_autograd(scan, x.there.arguments, x.there.dout, as_it_is)
-    arguments, dout, way = x.stacked, x.there.dout, WAYS[name]
-    if not name.endswith("bdl"):
-        return through_autograd(lambda *v: way(v, backend), arguments, dout, as_it_is)
+    way = WAYS[name]
+    if name.endswith("bdl"):
+        return ready_steps_last(x, lambda *v: way(v, backend))
+    return through_autograd(lambda *v: way(v, backend), x.stacked, x.there.dout, as_it_is)
+
+
+def ready_steps_last(x: BothWays, scan: Callable[..., Tensor]) -> Ready:
+    """A function of the stacked arguments that takes and gives sequences with steps last in memory."""
     sequences = (0, 1, 3, 4, 6)
-    arguments = tuple(
-        v.transpose(-1, -2).contiguous() if i in sequences else v for i, v in enumerate(arguments)
-    )
-    ready = through_autograd(
-        lambda *v: way(v, backend), arguments, dout.transpose(1, 2).contiguous(), lambda v: v
-    )
+    given = tuple(v.transpose(-1, -2).contiguous() if i in sequences else v for i, v in enumerate(x.stacked))
+    inner = through_autograd(scan, given, transposed(x.there.dout).contiguous(), as_it_is)
 
     def both() -> tuple[Tensor, ...]:
-        return tuple(g.transpose(-1, -2) if i in sequences else g for i, g in enumerate(ready.both()))
+        return tuple(g.transpose(-1, -2) if i in sequences else g for i, g in enumerate(inner.both()))
 
-    return Ready(lambda: ready.forward().transpose(-1, -2), both)
+    return Ready(lambda: transposed(inner.forward()), both)

@@ -87,7 +87,7 @@ def worst(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> float:
     """The largest error of several tensors, each against the largest value expected of it; NaN for NaN."""
     errors = []
     for f, wanted in zip(found, expected, strict=True):
-        e = wanted.detach().double().cpu()
+        e = wanted.detach().double()
         size = e.abs().max().clamp(min=1e-30)
-        errors.append((f.detach().double().cpu() - e).abs().max() / size)
-    return float(torch.stack(errors).max())
+        errors.append((f.detach().double().to(e.device) - e).abs().max() / size)
+    return float(torch.stack([error.cpu() for error in errors]).max())

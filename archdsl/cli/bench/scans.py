@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -13,7 +13,7 @@ import torch
 import typer
 
 from archdsl.cli.bench import ours
-from archdsl.cli.bench.groups import Group, Outputs, measured, medians, ratios, wrong
+from archdsl.cli.bench.groups import ALLOWED, Group, Outputs, measured, medians, ratios, wrong
 from archdsl.cli.bench.journal import Journal, Row
 from archdsl.cli.bench.limits import copies, exponentials
 from archdsl.cli.bench.peers import cpp, published, torch_loop, torch_runs
@@ -21,7 +21,7 @@ from archdsl.cli.bench.peers.peer import Peer, Ready
 from archdsl.cli.bench.problems import QUICK_SHAPES, SHAPES, Shape, problem
 from archdsl.cli.bench.starts import WHAT as WHAT_STARTS
 from archdsl.cli.bench.starts import starts
-from archdsl.cli.bench.timing import Plan, clock
+from archdsl.cli.bench.timing import Plan, Timed, clock, in_turns
 from archdsl.cli.machine import conditions
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -128,7 +128,7 @@ class Scans:
             item: self._row(f"[{number}/{total}]", item.key, partial(self._measure, item))
             for number, item in enumerate(items, total - len(items) + 1)
         }
-        own = [*self.own, *ours.WAYS, ours.ONE_DIRECTION]
+        own = {*self.own, *ours.WAYS, ours.ONE_DIRECTION}
         return {
             "what": WHAT.format(clock=_clock_text(self.threads)),
             **conditions(*PACKAGES),
@@ -141,7 +141,7 @@ class Scans:
             "limits": limits,
             "share_of_exponentials": self._shares(limits, rows),
             "first_calls": {"what": WHAT_STARTS, **first} if first else {},
-            "wrong": wrong({item.key: row for item, row in rows.items()}, own),
+            "wrong": wrong({item.key: row for item, row in rows.items()}, own.__contains__),
         }
 
     def _row(self, place: str, key: str, measure: Callable[[], Row]) -> Row:
@@ -158,6 +158,9 @@ class Scans:
             "bytes_copied_per_second": {n: round(r) for n, r in copies(self.now, self.plan).items()},
         }
 
+    def _timed(self, ways: Mapping[str, Callable[[], Outputs]]) -> Mapping[str, Timed]:
+        return in_turns(ways, self.plan, self.now)
+
     def _scan(self, item: Item) -> Row:
         _, dtype, which, shape = item
         x = problem(shape, DTYPES[dtype])
@@ -170,7 +173,7 @@ class Scans:
             else:
                 group.ways[peer.name] = _pass(peer.prepare(x), which)
         truth = _pass(ours.exact(x), which)()
-        return measured(group, lambda name: truth, dtype, self.plan, self.now)
+        return measured(group, lambda name: truth, ALLOWED[dtype], self._timed)
 
     def _both_ways(self, item: Item) -> Row:
         _, _, which, shape = item
@@ -183,7 +186,7 @@ class Scans:
             for n in (ours.ONE_DIRECTION, "both, two calls")
         )
         truth = lambda name: one if name == ours.ONE_DIRECTION else two  # noqa: E731
-        return measured(group, truth, "float32", self.plan, self.now)
+        return measured(group, truth, ALLOWED["float32"], self._timed)
 
     def _shares(self, limits: Row, rows: dict[Item, Row]) -> dict[str, float]:
         """States a second of our forward at 16 states, over the best rate of exponentials, by shape."""
