@@ -21,6 +21,7 @@ def build(
     weights: str | os.PathLike[str] | Mapping[str, object] | None = None,
     backend: str = "auto",
     device: torch.device | str | None = None,
+    fuse: bool = True,
     **params: object,
 ) -> Model:
     """A PyTorch model of a spec, with initial weights or those of a checkpoint.
@@ -32,6 +33,8 @@ def build(
         weights: a checkpoint, see `load_weights`; everything has to fit.
         backend: the kernel of scans, `auto` for the fastest that serves.
         device: where the weights lie, torch's default device for None; on `meta` nothing is allocated.
+        fuse: whether convolution, scan and gate of a mixer are one operator where they can be; results,
+            names and weights do not depend on it.
         params: parameters of the arch, and `image`, `classes`, `channels`.
 
     Raises:
@@ -40,6 +43,7 @@ def build(
         TypeError: for an architecture with arguments that only a spec takes, and overrides without paths.
     """
     from archdsl.compiler import compile_model
+    from archdsl.compiler.passes import PASSES, UNFUSED
     from archdsl.graph.architecture import Architecture
 
     if isinstance(source, Architecture):
@@ -50,7 +54,7 @@ def build(
         from archdsl.graph import load
 
         architecture = load(os.fspath(source), arch, overrides=overrides, **params)
-    model = compile_model(architecture, backend=backend, device=device)
+    model = compile_model(architecture, backend=backend, device=device, passes=PASSES if fuse else UNFUSED)
     if weights is not None:
         from archdsl.weights import load_weights
 

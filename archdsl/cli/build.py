@@ -67,6 +67,10 @@ def build(
         str,
         typer.Option("--backend", metavar="NAME", help="Kernel of the scans; auto: the fastest that serves."),
     ] = "auto",
+    fuse: Annotated[
+        bool,
+        typer.Option("--fuse/--no-fuse", help="Convolution, scan and gate of a mixer as one operator."),
+    ] = True,
 ) -> None:
     """Parse, check and compile an architecture, run one forward pass and print a table of its stages."""
     loaded = load_spec(spec, arch, overrides, image, classes)
@@ -94,7 +98,7 @@ def build(
         _fits_memory(loaded, where, batch)
         try:
             say(f"building {loaded.name}")
-            model = _model(loaded, weights, where, backend, seed)
+            model = _model(loaded, weights, where, backend, seed, fuse)
             model.to(getattr(torch, dtype.value)).eval()
             say("running one forward pass")
             if picture is None:
@@ -135,17 +139,21 @@ class _Result:
     trained: bool
 
 
-def _model(loaded: Architecture, weights: Path | None, device: str, backend: str, seed: int) -> Model:
+def _model(
+    loaded: Architecture, weights: Path | None, device: str, backend: str, seed: int, fuse: bool
+) -> Model:
     import torch
 
     from archdsl.compiler import compile_model
+    from archdsl.compiler.passes import PASSES, UNFUSED
     from archdsl.kernels.ladder import AUTO, backends
 
     known = (AUTO, *backends())
     if backend not in known:
         raise mistake("E510", f"there is no backend {backend}", help=f"one of {', '.join(known)}")
     torch.manual_seed(seed)
-    model = compile_model(loaded, backend=backend, device=device)
+    passes = PASSES if fuse else UNFUSED
+    model = compile_model(loaded, backend=backend, device=device, passes=passes)
     if weights is not None:
         from archdsl.weights import load_weights
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archdsl.kernels.ladder import KernelWarning, Refusal
+from archdsl.kernels.ladder import Choice, KernelWarning, Refusal
+from archdsl.nn.fused import fused_choice, fused_scans
 from archdsl.nn.selective_scan import RunsScans
 from archdsl.nn.stream import Stream
 
@@ -61,9 +62,14 @@ def watch(model: Model, images: Tensor) -> Watched:
         if name != "head":
             hooks.append(module.register_forward_pre_hook(partial(_begin, name, began, clock)))
             hooks.append(module.register_forward_hook(partial(_end, name, began, clock, seen)))
+        fused: set[int] = set()
         for inner in module.modules():
-            if isinstance(inner, RunsScans):
+            if isinstance(inner, RunsScans) and id(inner) not in fused:
                 hooks.append(inner.register_forward_pre_hook(partial(_kernel, name, seen)))
+            scans = {id(scan) for scan in fused_scans(inner)} - fused
+            if scans:
+                fused |= scans
+                hooks.append(inner.register_forward_pre_hook(partial(_fused_kernel, name, seen)))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KernelWarning)  # the same is told by `passed_over`
@@ -106,7 +112,19 @@ def _end(
 
 
 def _kernel(name: str, seen: Watched, module: Any, args: tuple[Any, ...]) -> None:
-    choice = module.choice(args[0].x if isinstance(args[0], Stream) else args[0])
+    _served(name, seen, module.choice(args[0].x if isinstance(args[0], Stream) else args[0]))
+
+
+def _fused_kernel(name: str, seen: Watched, module: nn.Module, args: tuple[Any, ...]) -> None:
+    choice = fused_choice(module, args[0])
+    if choice is not None:
+        _served(name, seen, choice)
+        return
+    for scan in fused_scans(module):
+        _served(name, seen, scan.choice(args[0].x[..., : scan.D.shape[0]]))
+
+
+def _served(name: str, seen: Watched, choice: Choice[Any, Any] | None) -> None:
     if choice is None:
         return
     _note(choice.name, seen.kernels.setdefault(name, []))

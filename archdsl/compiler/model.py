@@ -17,6 +17,7 @@ from archdsl.compiler.stage import StageModule
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage
 from archdsl.kernels.ladder import Choice
+from archdsl.nn.fused import fused_choice, fused_scans
 from archdsl.nn.selective_scan import RunsScans
 from archdsl.nn.stream import Stream, from_map, run
 from archdsl.nn.windowed import Windows
@@ -193,12 +194,21 @@ class Model(nn.Module):
         served: dict[str, Choice[Any, Any]] = {}
         for top in self.placed.values():
             for placed in top.walk():
-                scan, x = placed.module, placed.node.input
-                if isinstance(scan, RunsScans):
-                    weight = next(scan.parameters()).detach()
-                    choice = scan.choice(weight.new_empty(()).expand(batch * x.windows, x.tokens, x.dim))
+                module, x = placed.module, placed.node.input
+                scans = fused_scans(module)
+                if not scans and not isinstance(module, RunsScans):
+                    continue
+                weight = next(module.parameters()).detach()
+                tokens = weight.new_empty(()).expand(batch * x.windows, x.tokens, x.dim)
+                if scans:
+                    choice = fused_choice(module, Stream(tokens, x.grid, x.extras))
+                    found = {paths[id(scan)]: choice for scan in scans}
+                else:
+                    assert isinstance(module, RunsScans)
+                    found = {paths[id(module)]: module.choice(tokens)}
+                for path, choice in found.items():
                     if choice is not None:
-                        served[paths[id(scan)]] = choice
+                        served.setdefault(path, choice)
         return served
 
     @property

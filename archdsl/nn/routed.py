@@ -64,15 +64,25 @@ class Routed(PartsModule):
         assert total is not None
         return s.with_x(total / len(self.order) if self.merge == "mean" and len(self.order) > 1 else total)
 
+    def paths(self, s: Stream) -> Tensor | None:
+        """The token of each route at each step (routes, T), reverses left out; None where slots are zero."""
+        found = []
+        for order in self.order:
+            if order.path == "rows":
+                found.append(torch.arange(s.x.shape[1], device=s.x.device))
+                continue
+            there, back = self._index(order, s)
+            if len(there) != len(back):
+                return None
+            found.append(there)
+        return torch.stack(found)
+
     def _along(self, order: Order, part: nn.Module, s: Stream) -> Tensor:
         if order == Order():
             return run(part, s).x
         x, regions = s.x, s.regions
         if order.path != "rows":
-            if s.grid == self.grid and s.extras == self.extras:
-                there, back = self._kept(order)
-            else:
-                there, back = sequence_index(order, s.grid, s.extras, x.device)
+            there, back = self._index(order, s)
             x = _placed(x, there, back)
             regions = None if regions is None else regions.index_select(1, there)
         if order.reverse:
@@ -89,6 +99,12 @@ class Routed(PartsModule):
         if order.reverse:
             y = y.flip(1)
         return y if order.path == "rows" else y.index_select(1, back)
+
+    def _index(self, order: Order, s: Stream) -> tuple[Tensor, Tensor]:
+        """See `sequence_index`."""
+        if s.grid == self.grid and s.extras == self.extras:
+            return self._kept(order)
+        return sequence_index(order, s.grid, s.extras, s.x.device)
 
     def _kept(self, order: Order) -> tuple[Tensor, Tensor]:
         return getattr(self, _buffer(order, "there")), getattr(self, _buffer(order, "back"))

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from archdsl.kernels.conv1d import proving, reference
+from archdsl.kernels.conv1d import numba, proving, reference
 from archdsl.kernels.conv1d.inputs import Call, Kernel
+from archdsl.kernels.jit import missing
 from archdsl.kernels.ladder import Candidate, Ladder
+
+
+def _load_numba() -> Kernel:
+    from archdsl.kernels.conv1d.numba.backward import backward
+    from archdsl.kernels.conv1d.numba.forward import forward
+
+    return Kernel(forward, backward)
+
 
 LADDER: Ladder[Call, Kernel] = Ladder(
     "depthwise convolution",
     (
+        Candidate(
+            "numba",
+            available=missing,
+            supports=numba.supports,
+            load=_load_numba,
+            devices=("cpu",),
+        ),
         Candidate(
             "reference",
             available=lambda: None,
