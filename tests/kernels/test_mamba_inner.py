@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from archdsl.kernels.mamba_inner import Inputs, mamba_inner, reference
 from archdsl.kernels.mamba_inner.operator import forward_operator
@@ -186,3 +187,15 @@ def test_refuses_what_does_not_fit(change: dict[str, object], message: str) -> N
         mamba_inner(draw()._replace(**change))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="abacus"):
         mamba_inner(draw(), "abacus")
+
+
+def test_floating_point_operations_are_counted() -> None:
+    x = draw(dtype=torch.float32)
+    steps, e, n, q = 2 * 7, 5, 3, 2
+    convolved, projected, stepped = 3 * e, (q + 2 * n) * e, q * e
+    with FlopCounterMode(display=False) as counter:
+        y = mamba_inner(x)
+    assert counter.get_total_flops() == 2 * 2 * steps * (convolved + projected + stepped)
+    with FlopCounterMode(display=False) as counter:
+        y.sum().backward()
+    assert counter.get_total_flops() == 2 * 2 * steps * (3 * convolved + 2 * projected + 3 * stepped)

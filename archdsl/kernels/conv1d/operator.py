@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
 from archdsl.kernels.conv1d.candidates import LADDER
 from archdsl.kernels.conv1d.inputs import Inputs, call_of
+from archdsl.kernels.flops import tell_counters
 
 
 def conv1d(
@@ -59,6 +58,7 @@ def conv1d(
         reverse *= weight.shape[0]
     given = Inputs(x, weight, bias, behind, activation == "silu", reverse, paths)
     _check(given)
+    tell_counters()
     y: Tensor = forward_operator(*given, backend)
     return y.squeeze(0) if single else y
 
@@ -192,17 +192,3 @@ def _check(x: Inputs) -> None:
         tensor = getattr(x, name)
         if tensor is not None and tensor.dtype != x.x.dtype:
             raise ValueError(f"conv1d: {name} is {tensor.dtype}, x is {x.x.dtype}")
-
-
-@register_flop_formula(torch.ops.archdsl.conv1d)
-def _flops(x: tuple[int, ...], weight: tuple[int, ...], *_: object, **__: object) -> int:
-    """Two for each multiply-accumulate."""
-    return 2 * x[-3] * x[-2] * prod(weight)
-
-
-@register_flop_formula(torch.ops.archdsl.conv1d_backward)
-def _flops_backward(
-    dout: object, x: tuple[int, ...], weight: tuple[int, ...], *_: object, **__: object
-) -> int:
-    """Twice the forward, which is computed again before silu."""
-    return 3 * _flops(x, weight)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
+from archdsl.kernels.flops import tell_counters
 from archdsl.kernels.mamba_inner import composed
 from archdsl.kernels.mamba_inner.inputs import Inputs, Outputs, need_fitting
 from archdsl.kernels.selective_scan import CHUNK
 
-Size = tuple[int, ...]
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
 Eight = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -34,6 +33,7 @@ def mamba_inner(x: Inputs, backend: str = "auto") -> Tensor:
         ValueError: where shapes or types do not fit, and where the backend can't serve the scan.
     """
     need_fitting(x)
+    tell_counters()
     saves = torch.is_grad_enabled() and (
         x.xz.requires_grad or any(v.requires_grad for listed in x.lists for v in listed)
     )
@@ -172,38 +172,3 @@ def _autograd(
 
 
 forward_operator.register_autograd(_autograd, setup_context=_setup_context)
-
-
-@register_flop_formula(torch.ops.archdsl.mamba_inner)
-def _flops(
-    xz: Size, conv: list[Size], conv_bias: object, x_proj: list[Size], *rest: object, **_: object
-) -> int:
-    """Two for each multiply-accumulate of convolutions and projections; scans are not counted."""
-    convolved, projected, stepped = _macs(xz, conv, x_proj, *rest)
-    return 2 * (convolved + projected + stepped)
-
-
-@register_flop_formula(torch.ops.archdsl.mamba_inner_backward)
-def _flops_backward(
-    dout: object,
-    xz: Size,
-    conv: list[Size],
-    conv_bias: object,
-    x_proj: list[Size],
-    *rest: object,
-    **_: object,
-) -> int:
-    """Twice the forward, and what is computed again."""
-    convolved, projected, stepped = _macs(xz, conv, x_proj, *rest)
-    return 2 * (3 * convolved + 2 * projected + 3 * stepped)
-
-
-def _macs(xz: Size, conv: list[Size], x_proj: list[Size], *rest: object) -> tuple[int, int, int]:
-    """Multiply-accumulates of the convolutions, of x_proj and of dt_proj."""
-    dt_proj: list[Size] = rest[0]  # type: ignore[assignment]
-    steps = xz[0] * xz[1]
-    return (
-        steps * sum(channels * taps for channels, _, taps in conv),
-        steps * sum(rows * columns for rows, columns in x_proj),
-        steps * sum(rows * columns for rows, columns in dt_proj),
-    )
