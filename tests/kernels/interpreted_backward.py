@@ -21,7 +21,10 @@ from archdsl.kernels.selective_scan.triton import forward as triton_forward
 
 
 class Case(NamedTuple):
-    """One scan; `chunks` is the length of a segment in chunks, 0 for what the table says."""
+    """One scan; `chunks` is the length of a segment in chunks, 0 for what the table says.
+
+    `spoiled`: the last number of u is no number.
+    """
 
     batch: int
     length: int
@@ -35,6 +38,7 @@ class Case(NamedTuple):
     full: bool = True
     shared: bool = False
     chunks: int = 0
+    spoiled: bool = False
 
 
 CASES = {
@@ -50,6 +54,7 @@ CASES = {
     "one step": Case(1, 1, 1, 1),
     "one state": Case(1, 33, 40, 1),
     "full blocks": Case(1, 32, 32, 16),
+    "not a number": Case(1, 35, 3, 3, spoiled=True),
     "bfloat16": Case(1, 34, 9, 5, (True,), torch.bfloat16),
     "bfloat16, merged": Case(1, 34, 9, 5, (False, True), torch.bfloat16, merge="mean"),
     "float16": Case(1, 34, 9, 5, (True,), torch.float16),
@@ -92,6 +97,8 @@ def drawn(case: Case) -> tuple[Inputs, Tensor]:
         case.layout,
     )
     x.delta[0, 0, 0, 0] = 21.0 if case.full else 1.0
+    if case.spoiled:
+        x.u[-1, -1, -1, -1] = float("nan")
     return x, sequence(*out)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from assembled import assembled
 
 from archdsl.kernels.launch import Launch
 from archdsl.kernels.proof import TOLERANCE
@@ -34,6 +33,7 @@ CASES = (
     "one step",
     "one state",
     "full blocks",
+    "not a number",
     "bfloat16",
     "bfloat16, merged",
     "float16",
@@ -107,28 +107,14 @@ def launches(
     return backward.prepared(sequence(*images), x, states, sequence(*images), plan).launches
 
 
-def stack_bytes(compiled: Any, folder: Path) -> int:
-    """Bytes of memory that a thread needs because registers did not suffice."""
-    from triton import knobs
-
-    file = folder / "kernel.cubin"
-    file.write_bytes(compiled.asm["cubin"])
-    command = [knobs.nvidia.cuobjdump.path, "--dump-resource-usage", str(file)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"STACK:(\d+)", told)
-    assert found is not None, told
-    return int(found.group(1))
-
-
 @pytest.mark.parametrize(
     ("capability", "dtype"), [(80, torch.float32), (90, torch.bfloat16), (100, torch.float16)], ids=str
 )
 def test_every_kernel_compiles_without_a_device(capability: int, dtype: torch.dtype, tmp_path: Path) -> None:
     names = []
     for launch in launches(dtype, 16, segments=7):
-        compiled = launch.compile(capability)
-        names.append(compiled.name)
-        assert stack_bytes(compiled, tmp_path) <= MOST_STACK
+        names.append(launch.kernel.__name__)
+        assert assembled(launch, capability, tmp_path).stack <= MOST_STACK
     assert names == ["carry_of_segments", "carry_between_segments", "gradients_of_segments"]
 
 
@@ -145,4 +131,4 @@ def test_every_kernel_compiles_in_every_form(capability: int, dtype: torch.dtype
 @pytest.mark.parametrize("state", [1, 16])
 def test_common_states_stay_in_registers(state: int, tmp_path: Path) -> None:
     *_, launch = launches(torch.bfloat16, state)
-    assert stack_bytes(launch.compile(90), tmp_path) == 0
+    assert assembled(launch, 90, tmp_path).stack == 0

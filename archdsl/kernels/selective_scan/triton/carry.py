@@ -129,5 +129,5 @@ def carry_between_segments(
         own = tl.load(here, mask=dn_in, other=0.0)
         tl.store(here, carried, mask=dn_in)
         total = tl.load(passed + at, mask=d_in, other=0.0)
-        carried = own + tl.exp2(total[:, None] * rates) * carried
+        carried = own + tl.where(carried == 0.0, 0.0, tl.exp2(total[:, None] * rates) * carried)
         segment -= 1

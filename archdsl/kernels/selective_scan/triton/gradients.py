@@ -241,7 +241,7 @@ def gradients_of_segments(
                 c = tl.load(C + row + n, mask=in_n, other=0.0).to(tl.float32)
                 g = dy[:, None] * c[None, :] + carried
                 carried = a_all[GROUP - 1 - back] * g
-                of_decay = carried * h_all[GROUP - 1 - back]
+                of_decay = tl.where(t + step < length, carried * h_all[GROUP - 1 - back], 0.0)
                 sum_A += of_decay * size_all[GROUP - 1 - back][:, None]
                 of_c = tl.sum(dy[:, None] * h_all[GROUP - back], 0)
                 of_b = tl.sum(size_x_all[GROUP - 1 - back][:, None] * g, 0)
