@@ -73,7 +73,7 @@ def load(p: Integers, which: int, block: Block, chunk: Chunk, to: int, of: Any) 
             row = simd.get_int(chunk.rows, chunk.start + i)
             simd.store(to, 16 * i, simd.splat(0.0))
             for c in range(block.width):
-                simd.store_some(to, 16 * i + c, simd.load_some(address, row + c * across, 1, of), 1)
+                simd.put(to, 16 * i + c, simd.get(address, row + c * across, of))
 
 
 @part
@@ -94,7 +94,7 @@ def store(at: int, p: Integers, which: int, block: Block, chunk: Chunk, of: Any)
         for i in range(chunk.places):
             row = simd.get_int(chunk.rows, chunk.start + i)
             for c in range(block.width):
-                simd.store_some(address, row + c * across, simd.load_some(at, 16 * i + c, 1), 1, of)
+                simd.put(address, row + c * across, simd.get(at, 16 * i + c), of)
 
 
 @part
