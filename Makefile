@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-gpu check fmt docs bench clean
+.PHONY: help demo test test-all test-gpu check fmt docs bench bench-kernels clean
 
 help:
 	@echo "make demo      build Mamba-R, run it on a photograph, then a search of about a minute"
@@ -27,6 +27,7 @@ help:
 	@echo "make fmt       format code, specs and searches"
 	@echo "make docs      write the pages that come from the code"
 	@echo "make bench     measure checks, what searches cost, and a search against random (15 minutes)"
+	@echo "make bench-kernels  measure scans, models and training beside others (about an hour, one core)"
 	@echo "make clean     remove the environment and what was built"
 
 # The environment: exact versions, installed once; no network afterwards.
@@ -78,12 +79,22 @@ docs: $(READY)
 	@$(BIN)/python -m archdsl.ops._reference > docs/operators.md
 	@$(BIN)/python -m archdsl.graph.views.families > docs/families.md
 	@$(BIN)/archdsl show hybrid --svg docs/images/hybrid.svg
+	@$(BIN)/python -m archdsl.cli.bench.page docs/performance.md
 
 bench: $(READY)
 	@$(BIN)/archdsl bench check --out docs/results/check.json
 	@$(BIN)/archdsl bench search --out docs/results/search_overhead.json
 	@$(BIN)/archdsl bench sampler search/tiny_cpu.search --out docs/results/search_against_random.json \
 	  --svg docs/images/search_against_random.svg
+
+# One thread, on a machine with nothing else to do; a run that was broken off goes on.
+bench-kernels: export OMP_NUM_THREADS := 1
+bench-kernels: $(READY)
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet -e '.[bench]'
+	@$(BIN)/archdsl bench ops --fetch --out docs/results/scan_cpu.json --svg docs/images/scan_cpu.svg
+	@$(BIN)/archdsl bench models --out docs/results/models_cpu.json --svg docs/images/models_cpu.svg
+	@$(BIN)/archdsl bench train --out docs/results/train_cpu.json --svg docs/images/train_cpu.svg
+	@$(MAKE) --no-print-directory docs
 
 clean:
 	rm -rf $(VENV) build dist demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
