@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +48,6 @@ WHAT = (
 )
 PACKAGES = ("torch", "numba", "numpy", "timm")
 Results = dict[str, Any]
-_build: Callable[..., nn.Module] = archdsl.build
 
 
 class Way(NamedTuple):
@@ -198,11 +196,7 @@ def built(model: str, way: Way, image: int | None, device: str = "cpu") -> nn.Mo
     """A model in one way; every way gets the same weights."""
     torch.manual_seed(SEED)
     architecture = archdsl.load(model) if image is None else archdsl.load(model, image=image)
-    return _build(architecture, backend=way.backend, device=device, **_fused(way.fuse))
-
-
-def _fused(fuse: bool) -> dict[str, bool]:
-    return {"fuse": fuse} if "fuse" in signature(archdsl.build).parameters else {}
+    return archdsl.build(architecture, backend=way.backend, device=device, fuse=way.fuse)
 
 
 def timm_model(model: str, images: Tensor) -> nn.Module | None:
