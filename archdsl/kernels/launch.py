@@ -1,7 +1,9 @@
-"""A launch of a Triton kernel as a value: it can be run, or compiled for a device that is not there."""
+"""Where Triton runs, and a launch of its kernels as a value: run, or compiled for a device not there."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -15,6 +17,40 @@ POINTERS = {
     torch.int64: "*i64",
 }
 INT32 = 2**31
+TYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""Of the sequences that Triton kernels take."""
+MOST_ROUTES = 62
+"""Directions of routes travel as bits of one number."""
+
+
+def interpreted() -> bool:
+    """Whether Triton runs its kernels in Python, on tensors of the CPU."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def available() -> str | None:
+    """Why Triton can't run here, None where it can."""
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed"
+    if not interpreted() and not torch.cuda.is_available():
+        return "there is no CUDA device"
+    return None
+
+
+def refusal(device: str, dtype: torch.dtype, routes: int) -> str | None:
+    """Why no Triton kernel serves sequences of a type on a type of device, None where one may."""
+    if device != ("cpu" if interpreted() else "cuda"):
+        return f"triton does not run on {device} here"
+    if dtype not in TYPES:
+        return f"it does not compute in {dtype}"
+    if routes > MOST_ROUTES:
+        return f"{routes} routes are more than {MOST_ROUTES}"
+    return None
+
+
+def bits(reverse: tuple[bool, ...]) -> int:
+    """The directions of routes as kernels take them: bit k is set where route k reads from the end."""
+    return sum(1 << k for k, from_end in enumerate(reverse) if from_end)
 
 
 class Launch(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archdsl.kernels.conv1d import numba, proving, reference
+from archdsl.kernels.conv1d import numba, proving, reference, triton
 from archdsl.kernels.conv1d.inputs import Call, Kernel
 from archdsl.kernels.jit import missing
 from archdsl.kernels.ladder import Candidate, Ladder
@@ -18,6 +18,7 @@ def _load_numba() -> Kernel:
 LADDER: Ladder[Call, Kernel] = Ladder(
     "depthwise convolution",
     (
+        Candidate("triton", triton.available, triton.supports, triton.load, ("cuda",)),
         Candidate(
             "numba",
             available=missing,

@@ -6,19 +6,11 @@ from archdsl.kernels.ladder import Candidate, Ladder
 from archdsl.kernels.selective_scan import mamba_ssm, proving, reference, triton
 from archdsl.kernels.selective_scan.inputs import Call, Kernel
 
-
-def _triton() -> Kernel:
-    from archdsl.kernels.selective_scan.triton.backward import backward
-    from archdsl.kernels.selective_scan.triton.forward import forward
-
-    return Kernel(forward, backward)
-
-
 LADDER: Ladder[Call, Kernel] = Ladder(
     "selective scan",
     (
         Candidate("mamba_ssm", mamba_ssm.available, mamba_ssm.supports, mamba_ssm.load, ("cuda",)),
-        Candidate("triton", triton.available, triton.supports, _triton, ("cuda",)),
+        Candidate("triton", triton.available, triton.supports, triton.load, ("cuda",)),
         Candidate(
             "reference",
             available=lambda: None,

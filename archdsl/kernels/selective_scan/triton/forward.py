@@ -7,7 +7,7 @@ from math import gcd
 import torch
 from torch import Tensor
 
-from archdsl.kernels.launch import Launch
+from archdsl.kernels.launch import Launch, bits
 from archdsl.kernels.selective_scan.inputs import CHUNK, Inputs, Outputs, empty, saved_states_shape
 from archdsl.kernels.selective_scan.triton.blocks import (
     MERGE,
@@ -166,7 +166,7 @@ def _values(x: Inputs, blocks: Blocks) -> dict[str, object]:
         "images": batch,
         "length": length,
         "channels": channels,
-        "reverse_bits": sum(1 << k for k, from_end in enumerate(x.reverse) if from_end),
+        "reverse_bits": bits(x.reverse),
         **_strides("u", x.u),
         **_strides("delta", x.delta),
         "A_n": 1,
