@@ -23,7 +23,7 @@ from archdsl.kernels.selective_scan.triton import forward as triton_forward
 class Case(NamedTuple):
     """One scan; `chunks` is the length of a segment in chunks, 0 for what the table says.
 
-    `spoiled`: the last number of u is no number.
+    `images` is how many go in a launch, 0 likewise. `spoiled`: the last number of u is no number.
     """
 
     batch: int
@@ -38,6 +38,7 @@ class Case(NamedTuple):
     full: bool = True
     shared: bool = False
     chunks: int = 0
+    images: int = 0
     spoiled: bool = False
 
 
@@ -50,6 +51,7 @@ CASES = {
     "add, bare": Case(1, 35, 5, 3, (True, False), merge="add", full=False),
     "three routes, steps last": Case(1, 9, 3, 3, (True, False, True), merge="mean", layout="bdl"),
     "one route, added": Case(1, 9, 3, 3, merge="add"),
+    "launch after launch": Case(3, 9, 3, 2, (True, False), merge="mean", images=2),
     "shared sequence": Case(1, 34, 7, 3, (False, True), shared=True),
     "one step": Case(1, 1, 1, 1),
     "one state": Case(1, 33, 40, 1),
@@ -109,9 +111,10 @@ def exact(x: Inputs) -> Inputs:
 
 def planned(case: Case, x: Inputs, dout: Tensor, states: Tensor, ungated: Tensor) -> Gradients:
     """The gradients, with the segments of the case."""
-    if not case.chunks:
+    if not case.chunks and not case.images:
         return triton_backward.backward(dout, x, states, ungated)
-    plan = triton_backward.plan_of(x)._replace(chunks=case.chunks)
+    plan = triton_backward.plan_of(x)
+    plan = plan._replace(chunks=case.chunks or plan.chunks, images=case.images or plan.images)
     return triton_backward.gradients(dout, x, states, ungated, plan)
 
 

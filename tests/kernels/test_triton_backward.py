@@ -29,6 +29,7 @@ CASES = (
     "add, bare",
     "three routes, steps last",
     "one route, added",
+    "launch after launch",
     "shared sequence",
     "one step",
     "one state",
@@ -104,7 +105,8 @@ def launches(
     chunks = -(-197 // CHUNK)
     plan = backward.plan_of(x)._replace(chunks=-(-chunks // segments))
     states = room(*saved_states_shape(x.u, x.A))
-    return backward.prepared(sequence(*images), x, states, sequence(*images), plan).launches
+    to = backward.room_for(x)
+    return backward.prepared(sequence(*images), x, states, sequence(*images), to, plan).launches
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def gradients_of_segments(
     dC: tl.tensor,
     dD: tl.tensor,
     dbias: tl.tensor,
+    saved_strides: tl.tuple,
     dout_strides: tl.tuple,
     u_strides: tl.tuple,
     delta_strides: tl.tuple,
@@ -137,7 +138,7 @@ def gradients_of_segments(
     dz += route * dz_strides[0] + image * dz_strides[1]
     paths += route * length
     chunks = tl.cdiv(length, CHUNK)
-    saved += (route * batch + image) * (chunks + 1) * states * channels
+    saved += route * saved_strides[0] + image * saved_strides[1]
     of_image = ((block.to(tl.int64) * routes + route) * batch + image) * length * states
     dB += of_image
     dC += of_image
