@@ -9,10 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scans import backends
 
 from archdsl import tasks
+from archdsl.kernels.ladder import VARIABLE
 
 PLUGINS = Path(__file__).parent / "data" / "plugins"
+
+
+@pytest.fixture(params=backends())
+def scan_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Once with each kernel of the selective scan that this machine has for the CPU."""
+    monkeypatch.setenv(VARIABLE, request.param)
+    return str(request.param)
 
 
 @pytest.fixture

@@ -146,6 +146,7 @@ def test_any_shape(
         assert value.grad.isfinite().all()
 
 
+@pytest.mark.usefixtures("scan_backend")
 @pytest.mark.parametrize("name", ["unit_mv_mixer", "unit_mv_mixer_even_conv"])
 def test_reproduces_mambavisions_scan(name: str) -> None:
     golden = {

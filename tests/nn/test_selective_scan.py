@@ -25,6 +25,7 @@ def scan(x: Feature, **options: object) -> Node:
     return make_node(SelectiveScan.model_validate(options), x)
 
 
+@pytest.mark.usefixtures("scan_backend")
 @pytest.mark.parametrize(
     ("name", "dim", "state"), [("unit_mv_mixer", 24, 8), ("unit_mv_mixer_even_conv", 40, 5)]
 )

@@ -64,6 +64,7 @@ def test_no_fixture_is_missing() -> None:
         assert set(fixture.features) == feature_names(fixture, fixture.about["entry"] in REAL)
 
 
+@pytest.mark.usefixtures("scan_backend")
 @pytest.mark.parametrize("name", FIXTURES)
 def test_every_stored_feature(name: str) -> None:
     fixture = read(FOLDER, name)

@@ -77,6 +77,7 @@ def test_no_fixture_is_missing() -> None:
     assert FULL == ["full_mamba_vision_S", "full_mamba_vision_T"]
 
 
+@pytest.mark.usefixtures("scan_backend")
 @pytest.mark.parametrize("name", SMALL)
 def test_every_stored_feature(name: str) -> None:
     golden = goldens.read("mambavision", name)

@@ -132,6 +132,7 @@ def test_no_fixture_is_missing() -> None:
         assert set(fixture.features) == feature_names(fixture, name == REAL)
 
 
+@pytest.mark.usefixtures("scan_backend")
 @pytest.mark.parametrize("name", FIXTURES)
 def test_every_stored_feature(name: str) -> None:
     fixture = read(FOLDER, name)

@@ -84,6 +84,7 @@ def test_no_fixture_is_missing() -> None:
     ]
 
 
+@pytest.mark.usefixtures("scan_backend")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_stored_feature(name: str, tmp_path: Path) -> None:
     about, weights, stored = read_state_dict("vmamba", name)
