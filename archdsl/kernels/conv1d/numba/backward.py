@@ -3,9 +3,10 @@
 Of each route, the gradient before silu is made in the order of reading, with zeros around it; the gradient of
 the sequence is its convolution with the weights turned round.
 """
-# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from archdsl.kernels.conv1d.numba.packing import (
     STEPS,
     TAPS,
     WEIGHT,
+    Integers,
     X,
     Y,
     packed,
@@ -59,7 +61,7 @@ def backward(dout: Tensor, x: Inputs) -> Gradients:
 
 
 @kernel
-def _differentiate(first, last, p, of):
+def _differentiate(first: int, last: int, p: Integers, of: Any) -> None:
     """The tasks `first` to `last`: strips of channels of the images, all routes."""
     steps, channels, taps, before = p[STEPS], p[CHANNELS], p[TAPS], p[BEFORE]
     sums = p[MORE + p[ROUTES]]
@@ -68,7 +70,7 @@ def _differentiate(first, last, p, of):
     padded = (steps + 3) // 4 * 4
     # x: (padded + taps - 1, STRIP), da: the same, in the order of reading; dx: (padded, STRIP), by row
     room = np.empty(STRIP * (3 * padded + 2 * taps), np.float32)
-    x = np.int64(room.ctypes.data)
+    x = room.ctypes.data
     da = x + 4 * STRIP * (padded + taps - 1)
     dx = da + 4 * STRIP * (padded + taps - 1)
     common = p[X + OF_ROUTE] == 0 and p[DX + OF_ROUTE] == 0
@@ -89,11 +91,22 @@ def _differentiate(first, last, p, of):
                 _turn_back(da + at, weight, dx + at, p, route, channel, width, adds)
             if not common or route == p[ROUTES] - 1:
                 _write(dx, p, route, image, begin, end, of)
-    return room.size  # what is not used any more is freed
+    room[0] = 0  # keeps it to here
 
 
 @kernel
-def _read(to, p, which, route, image, begin, end, before, count, of):
+def _read(
+    to: int,
+    p: Integers,
+    which: int,
+    route: int,
+    image: int,
+    begin: int,
+    end: int,
+    before: int,
+    count: int,
+    of: Any,
+) -> None:
     """A strip of a sequence in the order of reading, `before` rows of zeros in front, zeros behind."""
     start = p[which] + of.itemsize * (route * p[which + OF_ROUTE] + image * p[which + OF_IMAGE])
     zero = simd.splat(np.float32(0.0))
@@ -107,7 +120,9 @@ def _read(to, p, which, route, image, begin, end, before, count, of):
 
 
 @kernel
-def _before_silu(x, da, weight, bias, to, p, channel, width):
+def _before_silu(
+    x: int, da: int, weight: int, bias: int, to: int, p: Integers, channel: int, width: int
+) -> None:
     """From the gradient of the result that of what went into silu, in its place; those of taps and bias."""
     channels, taps, steps = p[CHANNELS], p[TAPS], p[STEPS]
     zero, one = simd.splat(np.float32(0.0)), simd.splat(np.float32(1.0))
@@ -150,7 +165,9 @@ def _before_silu(x, da, weight, bias, to, p, channel, width):
 
 
 @kernel
-def _turn_back(da, weight, dx, p, route, channel, width, adds):
+def _turn_back(
+    da: int, weight: int, dx: int, p: Integers, route: int, channel: int, width: int, adds: bool
+) -> None:
     """The gradient of the sequence by row, or its sum with what is there; `da` begins with the zeros."""
     channels, taps, steps = p[CHANNELS], p[TAPS], p[STEPS]
     for t in range(0, steps, 4):
@@ -170,14 +187,15 @@ def _turn_back(da, weight, dx, p, route, channel, width, adds):
 
 
 @kernel
-def _put(dx, p, route, step, value, adds):
+def _put(dx: int, p: Integers, route: int, step: int, value: Any, adds: bool) -> None:
+    """A step's share of the gradient to its row; steps behind the sequence have none."""
     if step < p[STEPS]:
         row = STRIP * row_of(p, route, step)
         simd.store(dx, row, value + simd.load(dx, row) if adds else value)
 
 
 @kernel
-def _write(dx, p, route, image, begin, end, of):
+def _write(dx: int, p: Integers, route: int, image: int, begin: int, end: int, of: Any) -> None:
     """A strip of the gradient of the sequence to its place."""
     size = of.itemsize
     start = p[DX] + size * (route * p[DX + OF_ROUTE] + image * p[DX + OF_IMAGE])

@@ -1,7 +1,8 @@
 """The forward on the CPU: 64 steps at a time, 16 channels in a vector, weights loaded once for four steps."""
-# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from archdsl.kernels.conv1d.numba.packing import (
     STEPS,
     TAPS,
     WEIGHT,
+    Integers,
     X,
     Y,
     packed,
@@ -48,14 +50,14 @@ def parameters(x: Inputs) -> tuple[Tensor, Tensor | None]:
 
 
 @kernel
-def _convolve(first, last, p, of):
+def _convolve(first: int, last: int, p: Integers, of: Any) -> None:
     """The tasks `first` to `last`: blocks of steps of the images, all routes."""
     steps, channels, taps = p[STEPS], p[CHANNELS], p[TAPS]
     blocks = (steps + BLOCK - 1) // BLOCK
     nothing = np.zeros(2 * channels, np.float32)
     table = np.empty(2 * BLOCK + taps, np.int64)
-    zeros = np.int64(nothing.ctypes.data)
-    read = np.int64(table.ctypes.data)
+    zeros = nothing.ctypes.data
+    read = table.ctypes.data
     write = read + 8 * (BLOCK + taps)
     for task in range(first, last):
         image = task // blocks
@@ -68,11 +70,13 @@ def _convolve(first, last, p, of):
             bias = 0 if p[BIAS] == 0 else p[BIAS] + 4 * route * channels
             for i in range(0, count, 4):
                 _four_steps(read + 8 * i, write + 8 * i, weight, bias, channels, taps, p[SILU] != 0, of)
-    return nothing.size + table.size  # what is not used any more is freed
+    nothing[0], table[0] = 0, 0  # keeps them to here
 
 
 @kernel
-def _four_steps(read, write, weight, bias, channels, taps, silu, of):
+def _four_steps(
+    read: int, write: int, weight: int, bias: int, channels: int, taps: int, silu: bool, of: Any
+) -> None:
     """All channels of four steps; the tables start at the row of the first tap, and at the row written to.
 
     Steps behind the sequence go to a row that nobody reads.
@@ -102,25 +106,25 @@ def _four_steps(read, write, weight, bias, channels, taps, silu, of):
 
 
 @kernel
-def start_at(bias, channel, width):
+def start_at(bias: int, channel: int, width: int) -> Any:
     """The bias of a block of channels, 0 without one."""
     return simd.splat(np.float32(0.0)) if bias == 0 else load_up_to(bias, channel, width)
 
 
 @kernel
-def load_up_to(address, offset, width):
+def load_up_to(address: int, offset: int, width: int) -> Any:
     """The first `width` of 16 float32."""
     return simd.load(address, offset) if width == 16 else simd.load_some(address, offset, width)
 
 
 @kernel
-def load_as(address, offset, width, of):
+def load_as(address: int, offset: int, width: int, of: Any) -> Any:
     """The first `width` of 16 numbers of a sequence."""
     return simd.load(address, offset, of) if width == 16 else simd.load_some(address, offset, width, of)
 
 
 @kernel
-def store_as(address, offset, value, width, of):
+def store_as(address: int, offset: int, value: Any, width: int, of: Any) -> None:
     """The first `width` lanes to a sequence."""
     if width == 16:
         simd.store(address, offset, value, of)

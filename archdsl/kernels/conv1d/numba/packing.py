@@ -3,9 +3,10 @@
 Rows are found through a table of their addresses in the order of reading, which is the same for both
 directions and along paths; outside the sequence it points to a row of zeros.
 """
-# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,14 +71,16 @@ def _sequence(v: Tensor) -> tuple[int, ...]:
 
 
 @kernel
-def row_of(p, route, step):
+def row_of(p: Integers, route: int, step: int) -> int:
     """The row that a route reads at a step of its own order."""
     at = p[STEPS] - 1 - step if p[MORE + route] != 0 else step
     return at if p[PATHS] == 0 else simd.get_int(p[PATHS], route * p[STEPS] + at)
 
 
 @kernel
-def place_rows(to, p, which, route, image, first, count, zeros, of):
+def place_rows(
+    to: int, p: Integers, which: int, route: int, image: int, first: int, count: int, zeros: int, of: Any
+) -> None:
     """The addresses of the rows of steps `first` to `first + count` of a sequence, to a table at `to`."""
     size = of.itemsize
     start = p[which + ADDRESS] + size * (route * p[which + OF_ROUTE] + image * p[which + OF_IMAGE])
