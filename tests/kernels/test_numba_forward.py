@@ -99,10 +99,11 @@ def test_any_scan(dtype: torch.dtype, layout: str) -> None:
         check(Numbers(dtype, layout).inputs(shape, reverse, merge))
 
 
+@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
 @pytest.mark.parametrize("layout", ["bld", "bdl"])
-def test_paths_and_shared_sequences(layout: str) -> None:
+def test_paths_and_shared_sequences(dtype: torch.dtype, layout: str) -> None:
     for shape, (reverse, merge) in product(SHAPES[:4], ROUTES):
-        check(Numbers(torch.float32, layout).inputs(shape, reverse, merge, paths=True, shared=True))
+        check(Numbers(dtype, layout).inputs(shape, reverse, merge, paths=True, shared=True))
 
 
 def test_nothing_but_the_recurrence() -> None:

@@ -107,6 +107,21 @@ def test_a_tail_is_copied_and_nothing_behind_it_is_touched(dtype: torch.dtype) -
         assert bool((target[count:] == -1).all())
 
 
+@njit(**OPTIONS)
+def _first_lanes(source, target, count, of):
+    for i in range(count):
+        simd.store_some(target, 3 * i, simd.load_some(source, i, 1, of), 1, of)
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
+def test_one_number_that_the_compiler_knows_to_be_one(dtype: torch.dtype) -> None:
+    source = torch.arange(1, 41).to(dtype)
+    target = torch.full((120,), -1.0).to(dtype)
+    _first_lanes(source.data_ptr(), target.data_ptr(), 40, DTYPES[dtype])
+    assert torch.equal(target[::3], source)
+    assert bool((target.reshape(40, 3)[:, 1:] == -1).all())
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_every_short_float_is_read_and_written_as_torch_does(dtype: torch.dtype) -> None:
     short = torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from archdsl.kernels import jit
-from archdsl.kernels.selective_scan.inputs import Call
+from archdsl.kernels.selective_scan.inputs import Call, Kernel
 
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -25,3 +25,11 @@ def supports(call: Call) -> str | None:
     if call.dtype not in TYPES:
         return f"it does not compute in {call.dtype}"
     return None
+
+
+def load() -> Kernel:
+    """The two functions; imports Numba."""
+    from archdsl.kernels.selective_scan.numba.backward import backward
+    from archdsl.kernels.selective_scan.numba.forward import forward
+
+    return Kernel(forward, backward)
