@@ -69,7 +69,7 @@ def draw(title: str, unit: str, panels: Sequence[Panel], about: str) -> str:
             mine = name in panel.ours
             canvas.text(LEFT - 8, top + BAR - 3, name, size=11, anchor="end", width=LEFT - 24)
             canvas.rect(LEFT, top, max(1.0, x(value) - LEFT), BAR, fill=OURS if mine else THEIRS, radius=2)
-            label = f"{value:.3g} {unit}"
+            label = f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.3g} {unit}"
             canvas.text(x(value) + 6, top + BAR - 3, label, size=11)
             if base and name != panel.against:
                 times = f"{value / base:.3g}x"

@@ -96,6 +96,10 @@ def _scans(results: Row | None) -> list[str]:
     return lines
 
 
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
 def _table(title: str, rows: Sequence[Row], against: str) -> list[str]:
     names = dict.fromkeys(n for row in rows for n in row["milliseconds"])
     head = [title, *(" x ".join(map(str, row["shape"])) for row in rows)]
@@ -105,7 +109,7 @@ def _table(title: str, rows: Sequence[Row], against: str) -> list[str]:
         for row in rows:
             time, ratio = row["milliseconds"].get(name), row["ratios"].get(name)
             times = "" if name == against or ratio is None else f" ({ratio:.3g}x)"
-            cells.append("-" if time is None else f"{time['median']:.3g}{times}")
+            cells.append("-" if time is None else f"{_number(time['median'])}{times}")
         lines.append("| " + " | ".join([name, *cells]) + " |")
     return lines
 

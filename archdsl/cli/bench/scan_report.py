@@ -79,7 +79,7 @@ def _cell(row: Mapping[str, Any], name: str, against: str, notes: dict[str, int]
         reason = row["not_run"].get(name, "")
         return f"({notes.setdefault(reason, len(notes) + 1)})" if reason else "-"
     ratio = row["ratios"].get(name)
-    text = f"{time['median']:.3g}"
+    text = f"{time['median']:.3g}" if time["median"] < 1000 else f"{time['median']:,.0f}"
     return text if name == against or ratio is None else f"{text}  {ratio:>5.3g}x"
 
 
