@@ -123,11 +123,10 @@ def test_every_kernel_compiles_without_a_device(capability: int, dtype: torch.dt
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", [80, 90, 100])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("state", [1, 16, 64, 256])
-def test_every_kernel_compiles_in_every_form(capability: int, dtype: torch.dtype, state: int) -> None:
-    for layout, paths in (("bld", False), ("bdl", True)):
-        for launch in launches(dtype, state, segments=7, paths=paths, layout=layout):
-            assert launch.compile(capability).asm["cubin"]
+@pytest.mark.parametrize("state", [1, 64])
+def test_every_kernel_compiles_in_other_forms(capability: int, dtype: torch.dtype, state: int) -> None:
+    for launch in launches(dtype, state, segments=7, paths=True, layout="bdl"):
+        assert launch.compile(capability).asm["cubin"]
 
 
 @pytest.mark.parametrize("state", [1, 16])
