@@ -53,21 +53,34 @@ class Kernel(Generic[P, R]):
     def dispatcher(self) -> Any:
         """Numba's object for the function."""
         if self._dispatcher is None:
-            import numba
             from numba.core.compiler_lock import global_compiler_lock
 
             with global_compiler_lock:
                 if self._dispatcher is None:
-                    dispatcher: Any = numba.njit(
-                        merged(self.function),
-                        nogil=True,
-                        boundscheck=False,
-                        error_model="numpy",
-                        fastmath=FASTMATH,
-                    )
+                    dispatcher = self._made(called_by_python=True)
                     dispatcher._cache = _Files(self)
                     self._dispatcher = dispatcher
         return self._dispatcher
+
+    @functools.cached_property
+    def inner(self) -> Any:
+        """Numba's object for use in other kernels, which hold its machine code in their own files."""
+        return self._made(called_by_python=False)
+
+    def _made(self, called_by_python: bool) -> Any:
+        """What Python and C call a function by holds a copy of it each: only what is used is compiled."""
+        import numba
+
+        njit: Any = numba.njit
+        return njit(
+            merged(self.function),
+            nogil=True,
+            boundscheck=False,
+            error_model="numpy",
+            fastmath=FASTMATH,
+            no_cfunc_wrapper=True,
+            no_cpython_wrapper=not called_by_python,
+        )
 
     def address(self, *args: Any) -> int:
         """Where the machine code for these arguments is, in Numba's own convention of calls."""
@@ -84,7 +97,7 @@ class Kernel(Generic[P, R]):
     @property
     def _numba_type_(self) -> Any:
         """What Numba takes the object for where compiled code names it."""
-        return self.dispatcher._numba_type_
+        return self.inner._numba_type_
 
     def __repr__(self) -> str:
         return f"<kernel {self.function.__module__}.{self.function.__qualname__}>"
