@@ -118,6 +118,12 @@ def test_odd_shapes(d: int, reverse: bool, layout: str) -> None:
             assert_right(*drawn((1, 2, length, d, n), layout=layout, reverse=(reverse,)))
 
 
+@pytest.mark.parametrize("layout", ["bld", "bdl"])
+def test_long_sequences(layout: str) -> None:
+    """Longer than what one block of channels goes through at once."""
+    assert_right(*drawn((2, 1, 300, 20, 16), layout=layout))
+
+
 def test_many_states_and_channels() -> None:
     assert_right(*drawn((1, 1, 40, 40, 64)))
     assert_right(*drawn((2, 1, 34, 16 * 9, 5)))

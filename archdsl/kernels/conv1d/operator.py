@@ -9,7 +9,6 @@ from torch import Tensor
 
 from archdsl.kernels.conv1d.candidates import LADDER
 from archdsl.kernels.conv1d.inputs import Inputs, call_of
-from archdsl.kernels.define import fake, gradient, operator
 from archdsl.kernels.flops import tell_counters
 
 
@@ -64,7 +63,7 @@ def conv1d(
     return y.squeeze(0) if single else y
 
 
-@operator("conv1d")
+@torch.library.custom_op("archdsl::conv1d", mutates_args=())
 def forward_operator(
     x: Tensor,
     weight: Tensor,
@@ -82,7 +81,7 @@ def forward_operator(
     return LADDER.choose(call_of(given), backend).load().forward(given)
 
 
-@operator("conv1d_backward", differentiable=False)
+@torch.library.custom_op("archdsl::conv1d_backward", mutates_args=())
 def backward_operator(
     dout: Tensor,
     x: Tensor,
@@ -117,7 +116,7 @@ def normalised(x: Inputs) -> Inputs:
     )
 
 
-@fake("conv1d")
+@forward_operator.register_fake
 def _(
     x: Tensor,
     weight: Tensor,
@@ -131,7 +130,7 @@ def _(
     return _result(Inputs(x, weight, bias, behind, silu, tuple(reverse), paths))
 
 
-@fake("conv1d_backward")
+@backward_operator.register_fake
 def _(dout: Tensor, *inputs: object) -> tuple[Tensor, Tensor, Tensor]:
     return _gradients(Inputs(*inputs[:7]))  # type: ignore[arg-type]
 
@@ -166,7 +165,7 @@ def _autograd(ctx: torch.autograd.function.FunctionCtx, dout: Tensor) -> tuple[T
     return dx, dweight, None if bias is None else dbias, *(None,) * 5
 
 
-gradient("conv1d", _autograd, _setup_context)
+forward_operator.register_autograd(_autograd, setup_context=_setup_context)
 
 
 def _check(x: Inputs) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from archdsl.kernels.define import fake, gradient, operator
 from archdsl.kernels.flops import tell_counters
 from archdsl.kernels.mamba_inner import composed
 from archdsl.kernels.mamba_inner.inputs import Inputs, Outputs, need_fitting
@@ -42,7 +41,7 @@ def mamba_inner(x: Inputs, backend: str = "auto") -> Tensor:
     return y
 
 
-@operator("mamba_inner")
+@torch.library.custom_op("archdsl::mamba_inner", mutates_args=())
 def forward_operator(
     xz: Tensor,
     conv: Sequence[Tensor],
@@ -69,7 +68,7 @@ def forward_operator(
     return composed.forward(_ordered(x), saves, backend)
 
 
-@operator("mamba_inner_backward", differentiable=False)
+@torch.library.custom_op("archdsl::mamba_inner_backward", mutates_args=())
 def backward_operator(
     dout: Tensor,
     xz: Tensor,
@@ -108,13 +107,13 @@ def _ordered(x: Inputs) -> Inputs:
     return x._replace(xz=x.xz if regular else x.xz.contiguous(), paths=paths)
 
 
-@fake("mamba_inner")
+@forward_operator.register_fake
 def _(xz: Tensor, *rest: object) -> Four:
     *inputs, saves, _ = rest
     return _outputs(Inputs(xz, *inputs), bool(saves))  # type: ignore[arg-type]
 
 
-@fake("mamba_inner_backward")
+@backward_operator.register_fake
 def _(dout: Tensor, *rest: object) -> Eight:
     return _gradients(Inputs(*rest[:14]))  # type: ignore[arg-type]
 
@@ -172,4 +171,4 @@ def _autograd(
     return (dxz, *(list(v.unbind()) if n else [] for n, v in zip(lengths, found, strict=True)), *nothing)
 
 
-gradient("mamba_inner", _autograd, _setup_context)
+forward_operator.register_autograd(_autograd, setup_context=_setup_context)

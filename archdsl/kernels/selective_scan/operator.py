@@ -8,7 +8,6 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from archdsl.kernels.define import fake, gradient, operator
 from archdsl.kernels.selective_scan.arguments import check, directions, normalised, ordered
 from archdsl.kernels.selective_scan.candidates import LADDER
 from archdsl.kernels.selective_scan.inputs import Inputs, call_of, empty, saved_states_shape, state_dtype
@@ -87,7 +86,7 @@ def selective_scan(
     return y.transpose(-1, -2) if layout == "bdl" else y
 
 
-@operator("selective_scan")
+@torch.library.custom_op("archdsl::selective_scan", mutates_args=())
 def forward_operator(
     u: Tensor,
     delta: Tensor,
@@ -115,7 +114,7 @@ def forward_operator(
     return y.to(u.dtype), states, ungated
 
 
-@operator("selective_scan_backward", differentiable=False)
+@torch.library.custom_op("archdsl::selective_scan_backward", mutates_args=())
 def backward_operator(
     dout: Tensor,
     u: Tensor,
@@ -153,7 +152,7 @@ def backward_operator(
     )
 
 
-@fake("selective_scan")
+@forward_operator.register_fake
 def _(
     u: Tensor,
     delta: Tensor,
@@ -175,7 +174,7 @@ def _(
     return _outputs(given, saves)
 
 
-@fake("selective_scan_backward")
+@backward_operator.register_fake
 def _(dout: Tensor, *inputs: object) -> tuple[Tensor, ...]:
     return _gradients(Inputs(*inputs[:13]))  # type: ignore[arg-type]
 
@@ -228,4 +227,4 @@ def _autograd(
     return (*found, *nothing)
 
 
-gradient("selective_scan", _autograd, _setup_context)
+forward_operator.register_autograd(_autograd, setup_context=_setup_context)

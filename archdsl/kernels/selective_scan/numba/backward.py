@@ -23,11 +23,22 @@ FEWEST_BLOCKS, MOST_BLOCKS = 4, 32
 """Blocks of sixteen channels in a group: few cost more sums across channels, many more cache."""
 
 
+MOST_CHUNKS = 16
+
+
 def groups_of(routes: int, images: int, channels: int) -> int:
     """Into how many groups the channels are divided; the sizes alone decide, results depend on it."""
     blocks = -(-channels // 16)
     wanted = min(-(-TASKS // (routes * images)), blocks // FEWEST_BLOCKS)
     return max(1, wanted, -(-blocks // MOST_BLOCKS))
+
+
+def span_of(states: int) -> int:
+    """How many chunks a block goes through at once where steps are last: memory is read in longer runs.
+
+    The sums across channels of all of them stay in the second cache.
+    """
+    return max(1, min(MOST_CHUNKS, 64 // states))
 
 
 def backward(dout: Tensor, x: Inputs, states: Tensor, ungated: Tensor) -> Gradients:
@@ -51,6 +62,7 @@ def backward(dout: Tensor, x: Inputs, states: Tensor, ungated: Tensor) -> Gradie
         channels=channels,
         states=n,
         groups=groups,
+        span=span_of(n) if x.layout == "bdl" else 1,
         softplus=int(x.delta_softplus),
         transposed=int(x.layout == "bdl"),
         merged=int(x.merge != "none"),

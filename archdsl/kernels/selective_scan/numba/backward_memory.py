@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from archdsl.kernels.jit import kernel
+from archdsl.kernels.parts import part
 from archdsl.kernels.selective_scan.numba.backward_steps import (
     CHUNK,
     END,
     FLOAT,
+    PLACES,
+    SEQUENCES,
     TILE,
     WIDTH,
 )
@@ -49,6 +52,7 @@ class Scan(NamedTuple):
     Args:
         routes, images, steps, channels, states: r, b, l, d, n of `Inputs`.
         groups: into how many the blocks of channels are divided.
+        span: how many chunks a block goes through before the next block does.
         transposed: the layout is `bdl`.
         direct: blocks of sixteen channels can be read and written where they are.
         merged: routes share z, the gradient of the output and dz.
@@ -64,6 +68,7 @@ class Scan(NamedTuple):
     channels: int
     states: int
     groups: int
+    span: int
     softplus: int
     transposed: int
     merged: int
@@ -83,47 +88,61 @@ class Scan(NamedTuple):
 @kernel
 def place_rows(room: int, scan: Scan, route: int, backward: int, first: int, steps: int) -> None:
     """Where the chunk's steps are in the sequence, then those of the next chunk, the one before it."""
-    rows = room + ROWS * FLOAT
     for t in range(2 * CHUNK):
         step = first + (t if t < steps else steps - 1)
         if t >= CHUNK:
             step = first + t - 2 * CHUNK if first else 0
         step = scan.steps - 1 - step if backward else step
-        put_int(rows, t, get_int(scan.paths, route * scan.steps + step) if scan.paths else step)
+        row = get_int(scan.paths, route * scan.steps + step) if scan.paths else step
+        put_int(room + ROWS * FLOAT, t, row)
+
+
+@part
+def beginning(table: int, which: int, route: int, image: int, channel: int) -> int:
+    """Offset of a sequence's first row, in elements."""
+    row = which * COLUMNS
+    images = get_int(table, row + 1) * route + get_int(table, row + 2) * image
+    place: int = images + get_int(table, row + 4) * channel
+    return place
 
 
 @kernel
 def read_tile(
     room: int, tile: int, scan: Scan, table: int, which: int, start: int, steps: int, count: int, of: Any
 ) -> None:
-    """`count` channels of the chunk's rows to a tile, 0 in the other channels."""
-    rows = room + ROWS * FLOAT
+    """`count` channels of the chunk's rows to a tile, 0 in the other channels.
+
+    Where steps are last, the lines of a channel are read one behind the other, which caches foresee.
+    """
+    rows, turned, zero = room + ROWS * FLOAT, TURNED + WIDTH * WIDTH, splat(0.0)
     address, row = get_int(table, which * COLUMNS), get_int(table, which * COLUMNS + 3)
+    channel = get_int(table, which * COLUMNS + 4)
+    first, final = get_int(rows, 0), get_int(rows, steps - 1)
     if not scan.transposed:
         for t in range(steps):
             place = start + get_int(rows, t) * row
             store(room, tile + t * WIDTH, load_some(address, place, count, of))
             prefetch(address, start + get_int(rows, t + CHUNK) * row, of)
-        return
-    channel = get_int(table, which * COLUMNS + 4)
-    if scan.paths:
+    elif scan.paths:
         for t in range(steps):
             place = start + get_int(rows, t) * row
+            store(room, tile + t * WIDTH, zero)
+            for j in range(count):
+                put(room, tile + t * WIDTH + j, get(address, place + j * channel, of))
+    else:
+        place = start + (first if first < final else final) * row
+        ahead = CHUNK if first > final else -CHUNK
+        for i in range(0, steps, WIDTH):
+            half = i if first > final else (steps - 1) // WIDTH * WIDTH - i
+            some = WIDTH if steps - half > WIDTH else steps - half
             for j in range(WIDTH):
-                put(room, tile + t * WIDTH + j, get(address, place + j * channel, of) if j < count else 0.0)
-        return
-    zero = splat(0.0)
-    first, final = get_int(rows, 0), get_int(rows, steps - 1)
-    place, turned = start + (first if first < final else final) * row, TURNED + WIDTH * WIDTH
-    for half in range(0, steps, WIDTH):
-        some = WIDTH if steps - half > WIDTH else steps - half
-        for j in range(WIDTH):
-            numbers = load_some(address, place + half + j * channel, some, of) if j < count else zero
-            store(room, TURNED + j * WIDTH, numbers)
-        turn(room, TURNED, turned)
-        for t in range(half, half + some):
-            step = t if first < final else steps - 1 - t
-            store(room, tile + step * WIDTH, load(room, turned + (t - half) * WIDTH))
+                numbers = load_some(address, place + half + j * channel, some, of) if j < count else zero
+                store(room, TURNED + j * WIDTH, numbers)
+                prefetch(address, place + half + ahead + j * channel, of)
+            turn(room, TURNED, turned)
+            for t in range(half, half + some):
+                step = t if first < final else steps - 1 - t
+                store(room, tile + step * WIDTH, load(room, turned + (t - half) * WIDTH))
 
 
 @kernel
@@ -131,40 +150,101 @@ def write_tile(
     room: int, tile: int, scan: Scan, table: int, which: int, start: int, steps: int, count: int, of: Any
 ) -> None:
     """The way back of `read_tile`."""
-    rows = room + ROWS * FLOAT
+    rows, turned = room + ROWS * FLOAT, TURNED + WIDTH * WIDTH
     address, row = get_int(table, which * COLUMNS), get_int(table, which * COLUMNS + 3)
+    channel = get_int(table, which * COLUMNS + 4)
+    first, final = get_int(rows, 0), get_int(rows, steps - 1)
     if not scan.transposed:
         for t in range(steps):
             place = start + get_int(rows, t) * row
             store_some(address, place, load(room, tile + t * WIDTH), count, of)
             prefetch(address, start + get_int(rows, t + CHUNK) * row, of)
-        return
-    channel = get_int(table, which * COLUMNS + 4)
-    if scan.paths:
+    elif scan.paths:
         for t in range(steps):
             place = start + get_int(rows, t) * row
             for j in range(count):
                 put(address, place + j * channel, get(room, tile + t * WIDTH + j), of)
-        return
-    first, final = get_int(rows, 0), get_int(rows, steps - 1)
-    place, turned = start + (first if first < final else final) * row, TURNED + WIDTH * WIDTH
-    for half in range(0, steps, WIDTH):
-        some = WIDTH if steps - half > WIDTH else steps - half
-        for t in range(half, half + some):
-            step = t if first < final else steps - 1 - t
-            store(room, TURNED + (t - half) * WIDTH, load(room, tile + step * WIDTH))
-        turn(room, TURNED, turned)
-        for j in range(count):
-            numbers = load(room, turned + j * WIDTH)
-            store_some(address, place + half + j * channel, numbers, some, of)
+    else:
+        place = start + (first if first < final else final) * row
+        ahead = CHUNK if first > final else -CHUNK
+        for i in range(0, steps, WIDTH):
+            half = i if first > final else (steps - 1) // WIDTH * WIDTH - i
+            some = WIDTH if steps - half > WIDTH else steps - half
+            for t in range(half, half + some):
+                step = t if first < final else steps - 1 - t
+                store(room, TURNED + (t - half) * WIDTH, load(room, tile + step * WIDTH))
+            turn(room, TURNED, turned)
+            for j in range(count):
+                numbers = load(room, turned + j * WIDTH)
+                store_some(address, place + half + j * channel, numbers, some, of)
+                prefetch(address, place + half + ahead + j * channel, of)
+
+
+@part
+def read_block(
+    room: int,
+    scan: Scan,
+    table: int,
+    reverse: int,
+    route: int,
+    image: int,
+    chunk: int,
+    steps: int,
+    block: int,
+    direct: bool,
+    of: Any,
+) -> None:
+    """What a block needs for a chunk: D, bias, first states, and its sequences, in place where `direct`."""
+    channel, places, zero = block * WIDTH, room + PLACES * FLOAT, splat(0.0)
+    count = WIDTH if scan.channels - channel > WIDTH else scan.channels - channel
+    number = route * scan.channels + channel
+    store(room, PARAMETERS, load_some(scan.D, number, count) if scan.D else zero)
+    store(room, PARAMETERS + WIDTH, load_some(scan.bias, number, count) if scan.bias else zero)
+    chunks = (scan.steps + CHUNK - 1) // CHUNK
+    saved = ((route * scan.images + image) * (chunks + 1) + chunk) * scan.states
+    for n in range(scan.states):
+        start = load_some(scan.saved, (saved + n) * scan.channels + channel, count)
+        prefetch(scan.saved, (saved - scan.states + n) * scan.channels + channel)
+        store(room, PARAMETERS + (2 + n) * WIDTH, start)
+    for which in range(SEQUENCES):
+        row = which * COLUMNS
+        other = scan.merged and route and which in (UNGATED, DZ)
+        there = get_int(table, row) != 0 and not other
+        begin = beginning(table, which, route, image, channel)
+        if direct and there:
+            stride = get_int(table, row + 3)
+            begin += get_int(room + ROWS * FLOAT, 0) * stride
+            put_int(places, 2 * which, get_int(table, row) + begin * FLOAT)
+            put_int(places, 2 * which + 1, -stride if get_int(reverse, route) else stride)
+        else:
+            put_int(places, 2 * which, room + which * TILE * FLOAT)
+            put_int(places, 2 * which + 1, WIDTH)
+            if there and which < INPUTS:
+                read_tile(room, which * TILE, scan, table, which, begin, steps, count, of)
+
+
+@part
+def write_block(
+    room: int, scan: Scan, table: int, route: int, image: int, steps: int, block: int, of: Any
+) -> None:
+    """du, ddelta and dz of a block from their tiles; dz of merged routes is the first one's."""
+    channel = block * WIDTH
+    count = WIDTH if scan.channels - channel > WIDTH else scan.channels - channel
+    for which in range(INPUTS, SEQUENCES):
+        row = which * COLUMNS
+        if get_int(table, row) != 0 and not (scan.merged and route and which == DZ):
+            begin = beginning(table, which, route, image, channel)
+            write_tile(room, which * TILE, scan, table, which, begin, steps, count, of)
 
 
 @kernel
 def read_numbers(
-    room: int, to: int, table: int, which: int, start: int, steps: int, states: int, of: Any
+    room: int, to: int, table: int, which: int, route: int, image: int, steps: int, states: int, of: Any
 ) -> None:
     """B or C of the chunk's steps."""
-    address, row = get_int(table, which * COLUMNS), get_int(table, which * COLUMNS + 3)
+    column = which * COLUMNS
+    address, row = get_int(table, column), get_int(table, column + 3)
+    start = get_int(table, column + 1) * route + get_int(table, column + 2) * image
     for t in range(steps):
         place = start + get_int(room + ROWS * FLOAT, t) * row
         for n in range(0, states, WIDTH):
@@ -201,9 +281,9 @@ def read_decays(room: int, to: int, scan: Scan, route: int, channel: int) -> Non
 
 
 @kernel
-def write_sums(room: int, dA: int, sums: int, scan: Scan, part: int, channel: int) -> None:
+def write_sums(room: int, dA: int, sums: int, scan: Scan, which: int, channel: int) -> None:
     """dA, dD and dbias of a block."""
-    place, left = part * scan.channels + channel, scan.channels - channel
+    place, left = which * scan.channels + channel, scan.channels - channel
     count = WIDTH if left > WIDTH else left
     for n in range(0, scan.states, WIDTH):
         some = WIDTH if scan.states - n > WIDTH else scan.states - n

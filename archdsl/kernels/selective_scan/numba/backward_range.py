@@ -14,25 +14,18 @@ from archdsl.kernels.jit import kernel
 from archdsl.kernels.selective_scan.numba.backward_memory import (
     B_AND_C,
     COLUMNS,
-    DZ,
-    INPUTS,
     PARAMETERS,
-    ROWS,
-    UNGATED,
     Scan,
     place_rows,
+    read_block,
     read_decays,
     read_numbers,
-    read_tile,
+    write_block,
     write_sums,
-    write_tile,
     write_totals,
 )
 from archdsl.kernels.selective_scan.numba.backward_steps import (
     CHUNK,
-    FLOAT,
-    PLACES,
-    SEQUENCES,
     TILE,
     WIDTH,
     finish,
@@ -40,7 +33,7 @@ from archdsl.kernels.selective_scan.numba.backward_steps import (
     one_state,
     prepare,
 )
-from archdsl.kernels.simd import get_int, load_some, put_int, splat, store, store_some
+from archdsl.kernels.simd import get_int, load_some, splat, store, store_some
 
 LINE = 64
 """Bytes of a line of the cache."""
@@ -64,15 +57,15 @@ def scan_back(first: int, last: int, scan: Scan, table: int, reverse: int, share
     chunks = (scan.steps + CHUNK - 1) // CHUNK
     gated, softplused = get_int(table, 3 * COLUMNS) != 0, scan.softplus != 0
     D, bias, start = PARAMETERS, PARAMETERS + WIDTH, PARAMETERS + 2 * WIDTH
-    # Numbers of B, then C; vectors of dB, then dC; of every block vectors of A, what is carried, dA, sums.
+    # Of every chunk of a span numbers of B, then C; vectors of dB, then dC; of every block vectors of A, what
+    # is carried, dA, sums.
     numbers = CHUNK * states + WIDTH
     B = start + vectors
-    dB = B + 2 * numbers
-    first_own = dB + 2 * CHUNK * vectors
+    dB = B + 2 * scan.span * numbers
+    first_own = dB + 2 * scan.span * CHUNK * vectors
     carried, dA, sums, size = vectors, 2 * vectors, 3 * vectors, 3 * vectors + 2 * WIDTH
     memory = np.empty(first_own + most * size + TILE, np.float32)
     room = (memory.ctypes.data + LINE - 1) // LINE * LINE
-    places = room + PLACES * FLOAT
     zero = splat(0.0)
     for task in range(first, last):
         group, rest = task % scan.groups, task // scan.groups
@@ -83,68 +76,48 @@ def scan_back(first: int, last: int, scan: Scan, table: int, reverse: int, share
             read_decays(room, own, scan, route, block * WIDTH)
             for i in range(carried, size, WIDTH):
                 store(room, own + i, zero)
-        for chunk in range(chunks - 1, -1, -1):
-            steps = scan.steps - chunk * CHUNK if chunk == chunks - 1 else CHUNK
-            place_rows(room, scan, route, get_int(reverse, route), chunk * CHUNK, steps)
-            for i in range(2):
-                which = B_AND_C + i
-                begin = (
-                    get_int(table, which * COLUMNS + 1) * route + get_int(table, which * COLUMNS + 2) * image
-                )
-                read_numbers(room, B + i * numbers, table, which, begin, steps, states, of)
-            for i in range(0, 2 * CHUNK * vectors, WIDTH):
+        for top in range(chunks, 0, -scan.span):
+            low = top - scan.span if top > scan.span else 0
+            for chunk in range(low, top):
+                steps = scan.steps - chunk * CHUNK if chunk == chunks - 1 else CHUNK
+                place_rows(room, scan, route, get_int(reverse, route), chunk * CHUNK, steps)
+                for i in range(2):
+                    which, to = B_AND_C + i, B + (2 * (chunk - low) + i) * numbers
+                    read_numbers(room, to, table, which, route, image, steps, states, of)
+            for i in range(0, (top - low) * 2 * CHUNK * vectors, WIDTH):
                 store(room, dB + i, zero)
             for block in range(first_block, end):
                 own = first_own + (block - first_block) * size
-                channel = block * WIDTH
-                count = WIDTH if scan.channels - channel > WIDTH else scan.channels - channel
-                direct = scan.direct != 0 and count == WIDTH
-                place = route * scan.channels + channel
-                store(room, D, load_some(scan.D, place, count) if scan.D else zero)
-                store(room, bias, load_some(scan.bias, place, count) if scan.bias else zero)
-                place = ((route * scan.images + image) * (chunks + 1) + chunk) * states
-                for n in range(states):
-                    h = load_some(scan.saved, (place + n) * scan.channels + channel, count)
-                    store(room, start + n * WIDTH, h)
-                for which in range(SEQUENCES):
-                    row = which * COLUMNS
-                    there = get_int(table, row) != 0 and not (
-                        scan.merged and route and which in (UNGATED, DZ)
+                for chunk in range(top - 1, low - 1, -1):
+                    steps = scan.steps - chunk * CHUNK if chunk == chunks - 1 else CHUNK
+                    if top - low > 1:
+                        place_rows(room, scan, route, get_int(reverse, route), chunk * CHUNK, steps)
+                    direct = scan.direct != 0 and scan.channels - block * WIDTH >= WIDTH
+                    read_block(room, scan, table, reverse, route, image, chunk, steps, block, direct, of)
+                    ahead = -CHUNK if direct and chunk else 0
+                    prepare(room, steps, bias, own + sums, gated, softplused, ahead, share)
+                    slot = chunk - low
+                    n, v, b, db = 0, 0, B + 2 * slot * numbers, dB + 2 * slot * CHUNK * vectors
+                    while n + 4 <= states:
+                        four_states(room, steps, own + v, start + v, vectors, b + n, numbers, db + v, states)
+                        n, v = n + 4, v + 4 * WIDTH
+                    while n < states:
+                        one_state(room, steps, own + v, start + v, vectors, b + n, numbers, db + v, states)
+                        n, v = n + 1, v + WIDTH
+                    finish(room, steps, D, own + sums, softplused, ahead)
+                    if not direct:
+                        write_block(room, scan, table, route, image, steps, block, of)
+            for chunk in range(low, top):
+                steps = scan.steps - chunk * CHUNK if chunk == chunks - 1 else CHUNK
+                if top - low > 1:
+                    place_rows(room, scan, route, get_int(reverse, route), chunk * CHUNK, steps)
+                place = ((group * scan.routes + route) * scan.images + image) * scan.steps
+                for i in range(2):
+                    to, at = (
+                        scan.c_parts if i else scan.b_parts,
+                        dB + (2 * (chunk - low) + i) * CHUNK * vectors,
                     )
-                    if direct and there:
-                        stride = get_int(table, row + 3)
-                        begin = get_int(table, row + 1) * route + get_int(table, row + 2) * image + channel
-                        begin += get_int(room + ROWS * FLOAT, 0) * stride
-                        put_int(places, 2 * which, get_int(table, row) + begin * FLOAT)
-                        put_int(places, 2 * which + 1, -stride if get_int(reverse, route) else stride)
-                    else:
-                        put_int(places, 2 * which, room + which * TILE * FLOAT)
-                        put_int(places, 2 * which + 1, WIDTH)
-                        if there and which < INPUTS:
-                            begin = get_int(table, row + 1) * route + get_int(table, row + 2) * image
-                            begin += get_int(table, row + 4) * channel
-                            read_tile(room, which * TILE, scan, table, which, begin, steps, count, of)
-                ahead = -CHUNK if direct and chunk else 0
-                prepare(room, steps, bias, own + sums, gated, softplused, ahead, share)
-                n, v = 0, 0
-                while n + 4 <= states:
-                    four_states(room, steps, own + v, start + v, vectors, B + n, numbers, dB + v, states)
-                    n, v = n + 4, v + 4 * WIDTH
-                while n < states:
-                    one_state(room, steps, own + v, start + v, vectors, B + n, numbers, dB + v, states)
-                    n, v = n + 1, v + WIDTH
-                finish(room, steps, D, own + sums, softplused, ahead)
-                for which in range(INPUTS, SEQUENCES):
-                    row = which * COLUMNS
-                    there = get_int(table, row) != 0 and not (scan.merged and route and which == DZ)
-                    if there and not direct:
-                        begin = get_int(table, row + 1) * route + get_int(table, row + 2) * image
-                        begin += get_int(table, row + 4) * channel
-                        write_tile(room, which * TILE, scan, table, which, begin, steps, count, of)
-            place = ((group * scan.routes + route) * scan.images + image) * scan.steps
-            for i in range(2):
-                to = scan.c_parts if i else scan.b_parts
-                write_totals(room, dB + i * CHUNK * vectors, to, place, steps, states)
+                    write_totals(room, at, to, place, steps, states)
         for block in range(first_block, end):
             own = first_own + (block - first_block) * size
             write_sums(room, own + dA, own + sums, scan, image * scan.routes + route, block * WIDTH)
