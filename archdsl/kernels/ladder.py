@@ -188,8 +188,8 @@ class Ladder(Generic[C, K]):
         >>> with LADDER.with_candidates(mine):
         ...     LADDER.choose(LADDER.typical("cpu", torch.float32, "bld"), "mine")
         Traceback (most recent call last):
-        archdsl.kernels.ladder.KernelError: the kernel `mine` can't serve this selective scan: it failed its \
-test on cpu in float32: ImportError: no driver
+        archdsl.kernels.candidate.KernelError: the kernel `mine` can't serve this selective scan: it failed \
+its test on cpu in float32: ImportError: no driver
         """
         before = self.candidates
         given = {c.name: c for c in candidates}

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -101,3 +104,21 @@ def test_exports_with_any_batch_and_length(backend: str, layout: str) -> None:
         other = Case(batch, length, given=(), layout=layout, direction=("backward",))
         arguments = [v.detach() for v in other.arguments().values()]
         assert torch.equal(program.module()(*arguments), module(*arguments))
+
+
+FIRST = """
+import sys, torch
+from archdsl.kernels import selective_scan
+u = torch.randn(1, 4, 3, requires_grad=True)
+selective_scan(u, u, -torch.ones(3, 2), u[..., :2], u[..., :2], backend="reference").sum().backward()
+assert u.grad is not None
+print([m for m in ("torch._dynamo", "sympy", "numba", "triton") if m in sys.modules])
+"""
+
+
+def test_a_first_call_imports_no_compiler() -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

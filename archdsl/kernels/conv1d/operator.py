@@ -9,6 +9,7 @@ from torch import Tensor
 
 from archdsl.kernels.conv1d.candidates import LADDER
 from archdsl.kernels.conv1d.inputs import Inputs, call_of
+from archdsl.kernels.define import fake, gradient, operator
 from archdsl.kernels.flops import tell_counters
 
 
@@ -63,7 +64,7 @@ def conv1d(
     return y.squeeze(0) if single else y
 
 
-@torch.library.custom_op("archdsl::conv1d", mutates_args=())
+@operator("conv1d")
 def forward_operator(
     x: Tensor,
     weight: Tensor,
@@ -81,7 +82,7 @@ def forward_operator(
     return LADDER.choose(call_of(given), backend).load().forward(given)
 
 
-@torch.library.custom_op("archdsl::conv1d_backward", mutates_args=())
+@operator("conv1d_backward", differentiable=False)
 def backward_operator(
     dout: Tensor,
     x: Tensor,
@@ -116,7 +117,7 @@ def normalised(x: Inputs) -> Inputs:
     )
 
 
-@forward_operator.register_fake
+@fake("conv1d")
 def _(
     x: Tensor,
     weight: Tensor,
@@ -130,7 +131,7 @@ def _(
     return _result(Inputs(x, weight, bias, behind, silu, tuple(reverse), paths))
 
 
-@backward_operator.register_fake
+@fake("conv1d_backward")
 def _(dout: Tensor, *inputs: object) -> tuple[Tensor, Tensor, Tensor]:
     return _gradients(Inputs(*inputs[:7]))  # type: ignore[arg-type]
 
@@ -165,7 +166,7 @@ def _autograd(ctx: torch.autograd.function.FunctionCtx, dout: Tensor) -> tuple[T
     return dx, dweight, None if bias is None else dbias, *(None,) * 5
 
 
-forward_operator.register_autograd(_autograd, setup_context=_setup_context)
+gradient("conv1d", _autograd, _setup_context)
 
 
 def _check(x: Inputs) -> None:

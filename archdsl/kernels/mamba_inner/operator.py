@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from archdsl.kernels.define import fake, gradient, operator
 from archdsl.kernels.flops import tell_counters
 from archdsl.kernels.mamba_inner import composed
 from archdsl.kernels.mamba_inner.inputs import Inputs, Outputs, need_fitting
@@ -41,7 +42,7 @@ def mamba_inner(x: Inputs, backend: str = "auto") -> Tensor:
     return y
 
 
-@torch.library.custom_op("archdsl::mamba_inner", mutates_args=())
+@operator("mamba_inner")
 def forward_operator(
     xz: Tensor,
     conv: Sequence[Tensor],
@@ -68,7 +69,7 @@ def forward_operator(
     return composed.forward(_ordered(x), saves, backend)
 
 
-@torch.library.custom_op("archdsl::mamba_inner_backward", mutates_args=())
+@operator("mamba_inner_backward", differentiable=False)
 def backward_operator(
     dout: Tensor,
     xz: Tensor,
@@ -107,13 +108,13 @@ def _ordered(x: Inputs) -> Inputs:
     return x._replace(xz=x.xz if regular else x.xz.contiguous(), paths=paths)
 
 
-@forward_operator.register_fake
+@fake("mamba_inner")
 def _(xz: Tensor, *rest: object) -> Four:
     *inputs, saves, _ = rest
     return _outputs(Inputs(xz, *inputs), bool(saves))  # type: ignore[arg-type]
 
 
-@backward_operator.register_fake
+@fake("mamba_inner_backward")
 def _(dout: Tensor, *rest: object) -> Eight:
     return _gradients(Inputs(*rest[:14]))  # type: ignore[arg-type]
 
@@ -171,4 +172,4 @@ def _autograd(
     return (dxz, *(list(v.unbind()) if n else [] for n, v in zip(lengths, found, strict=True)), *nothing)
 
 
-forward_operator.register_autograd(_autograd, setup_context=_setup_context)
+gradient("mamba_inner", _autograd, _setup_context)

@@ -8,6 +8,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from archdsl.kernels.define import fake, gradient, operator
 from archdsl.kernels.selective_scan.arguments import check, directions, normalised, ordered
 from archdsl.kernels.selective_scan.candidates import LADDER
 from archdsl.kernels.selective_scan.inputs import Inputs, call_of, empty, saved_states_shape, state_dtype
@@ -86,7 +87,7 @@ def selective_scan(
     return y.transpose(-1, -2) if layout == "bdl" else y
 
 
-@torch.library.custom_op("archdsl::selective_scan", mutates_args=())
+@operator("selective_scan")
 def forward_operator(
     u: Tensor,
     delta: Tensor,
@@ -114,7 +115,7 @@ def forward_operator(
     return y.to(u.dtype), states, ungated
 
 
-@torch.library.custom_op("archdsl::selective_scan_backward", mutates_args=())
+@operator("selective_scan_backward", differentiable=False)
 def backward_operator(
     dout: Tensor,
     u: Tensor,
@@ -152,7 +153,7 @@ def backward_operator(
     )
 
 
-@forward_operator.register_fake
+@fake("selective_scan")
 def _(
     u: Tensor,
     delta: Tensor,
@@ -174,7 +175,7 @@ def _(
     return _outputs(given, saves)
 
 
-@backward_operator.register_fake
+@fake("selective_scan_backward")
 def _(dout: Tensor, *inputs: object) -> tuple[Tensor, ...]:
     return _gradients(Inputs(*inputs[:13]))  # type: ignore[arg-type]
 
@@ -227,4 +228,4 @@ def _autograd(
     return (*found, *nothing)
 
 
-forward_operator.register_autograd(_autograd, setup_context=_setup_context)
+gradient("selective_scan", _autograd, _setup_context)

@@ -1,0 +1,61 @@
+"""Operators of torch made from functions, under `torch.ops.archdsl`.
+
+`torch.library.custom_op` does the same, but the first call of what it makes imports all of torch.compile,
+only to keep it away from the function: most of the time of a process's first scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import torch
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_library = torch.library.Library("archdsl", "FRAGMENT")  # type: ignore[no-untyped-call]
+"""Kept: an operator lives as long as the library that it was registered with."""
+
+
+def operator(name: str, *, differentiable: bool = True) -> Callable[[Callable[..., Any]], Any]:
+    """Makes the function below an operator; it changes no argument, and returns none.
+
+    What it takes and returns is read from its types.
+
+    Args:
+        name: of the operator.
+        differentiable: where it isn't, going backward through it raises a RuntimeError; where it is,
+            `gradient` has to be told how.
+    """
+
+    def register(function: Callable[..., Any]) -> Any:
+        schema = torch.library.infer_schema(function, mutates_args=())
+        _library.define(name + schema, tags=[torch.Tag.pt2_compliant_tag])  # type: ignore[no-untyped-call]
+        _library.impl(name, function, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+        if not differentiable:
+            gradient(name, _refusal(name), None)
+        return getattr(torch.ops.archdsl, name).default
+
+    return register
+
+
+def fake(name: str) -> Callable[[F], F]:
+    """Has the function below make the operator's outputs without computing them."""
+
+    def register(function: F) -> F:
+        torch.library.register_fake(f"archdsl::{name}", function, lib=_library)
+        return function
+
+    return register
+
+
+def gradient(name: str, backward: Callable[..., Any], setup_context: Callable[..., None] | None) -> None:
+    """How to go backward through an operator, see `torch.library.register_autograd`."""
+    torch.library.register_autograd(f"archdsl::{name}", backward, setup_context=setup_context, lib=_library)
+
+
+def _refusal(name: str) -> Callable[..., NoReturn]:
+    def refuse(ctx: Any, *gradients: Any) -> NoReturn:
+        raise RuntimeError(f"archdsl::{name} is a gradient, and has none itself")
+
+    return refuse
