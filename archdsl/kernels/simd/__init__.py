@@ -8,11 +8,9 @@ this package (dtypes float32, uint16 and int16: the bits), or any array like it.
 float32. A value in a register is always float32.
 """
 
+from archdsl.kernels.simd.elements import BFLOAT16, FLOAT16, FLOAT32
 from archdsl.kernels.simd.functions import exp, exp2, exp2_products, reciprocal, sigmoid, silu, softplus
 from archdsl.kernels.simd.memory import (
-    BFLOAT16,
-    FLOAT16,
-    FLOAT32,
     allocate,
     broadcast,
     buffer,
@@ -27,6 +25,7 @@ from archdsl.kernels.simd.memory import (
     store,
     store_some,
 )
+from archdsl.kernels.simd.routines import routine
 from archdsl.kernels.simd.tiles import load_transposed, store_transposed, totals, turn
 from archdsl.kernels.simd.vector import (
     WIDTH,
@@ -68,6 +67,7 @@ __all__ = [
     "put_int",
     "reciprocal",
     "release",
+    "routine",
     "sigmoid",
     "silu",
     "softplus",

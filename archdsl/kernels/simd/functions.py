@@ -6,10 +6,8 @@ NaN gives NaN. A result below 2**-126.5, the edge of the normal numbers, is 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from numba.core import types
-from numba.core.typing.templates import signature
 
 from archdsl.kernels.simd.vector import (
     FLOATS,
@@ -21,7 +19,6 @@ from archdsl.kernels.simd.vector import (
     float32x16,
     multiply_add,
     operation,
-    typed,
 )
 
 # 1.5 * 2**23: added to a small number it leaves the nearest integer in the low bits of the sum.
@@ -112,16 +109,10 @@ def exp2(builder: Builder, x: Value) -> Value:
     return build_exp2(builder, x)
 
 
-@typed
-def exp2_products(typing_context: Any, x: Any, a0: Any, a1: Any, a2: Any, a3: Any) -> Any:
-    """exp2_products(x, a0, a1, a2, a3): 2**(x a) for each a where |x a| < 125, nothing of use elsewhere."""
-    four = types.UniTuple(float32x16, 4)
-
-    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
-        x, *factors = values
-        return context.make_tuple(builder, four, build_exp2_products(builder, x, factors))
-
-    return signature(four, *[float32x16] * 5), generate
+@operation(types.UniTuple(float32x16, 4), *[float32x16] * 5)
+def exp2_products(builder: Builder, x: Value, a0: Value, a1: Value, a2: Value, a3: Value) -> list[Value]:
+    """2**(x a) for each of four a where |x a| < 125, nothing of use elsewhere."""
+    return build_exp2_products(builder, x, [a0, a1, a2, a3])
 
 
 @operation(float32x16, float32x16)

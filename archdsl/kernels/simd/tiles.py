@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import ir
 from numba.core import types
-from numba.core.typing.templates import signature
 
+from archdsl.kernels.simd.elements import Element, element_of
 from archdsl.kernels.simd.memory import (
     LONG,
     build_load,
     build_load_some,
     build_store,
     build_store_some,
-    element_of,
-    given,
+    memory_operation,
 )
 from archdsl.kernels.simd.vector import (
     INTS,
@@ -24,7 +21,6 @@ from archdsl.kernels.simd.vector import (
     Value,
     float32x16,
     operation,
-    typed,
 )
 
 _FOUR = [4 * lane for lane in range(4)]
@@ -65,68 +61,54 @@ def _at(builder: Builder, offset: Value, stride: Value, i: int | Value) -> Value
     return builder.add(offset, builder.mul(stride, step))
 
 
-@typed
+@memory_operation(types.none, *[types.int64] * 6)
 def load_transposed(
-    typing_context: Any,
-    address: Any,
-    offset: Any,
-    stride: Any,
-    rows: Any,
-    count: Any,
-    to: Any,
-    of: Any = None,
-) -> Any:
+    builder: Builder,
+    address: Value,
+    offset: Value,
+    stride: Value,
+    rows: Value,
+    count: Value,
+    to: Value,
+    element: Element,
+) -> None:
     """load_transposed(address, offset, stride, rows, count, to, of): 16 vectors of float32 at `to`.
 
     Vector j holds element j of every row; row i starts at offset + i * stride and has `count` elements,
     0 behind them. Behind `rows` (1 to 16) rows, the last one is repeated.
     """
-    element = element_of(of)
-
-    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
-        address, offset, stride, rows, count, to = values[:6]
-        last = builder.sub(rows, ir.Constant(LONG, 1))
-        vectors = []
-        for i in range(WIDTH):
-            number = ir.Constant(LONG, i)
-            row = builder.select(builder.icmp_signed("<", number, last), number, last)
-            start = _at(builder, offset, stride, row)
-            vectors.append(build_load_some(builder, address, start, count, element))
-        for j, vector in enumerate(_turn(builder, vectors)):
-            build_store(builder, to, ir.Constant(LONG, j * WIDTH), vector, element_of(None))
-        return context.get_dummy_value()
-
-    return signature(types.none, *[types.int64] * 6, given(of)), generate
+    last = builder.sub(rows, ir.Constant(LONG, 1))
+    vectors = []
+    for i in range(WIDTH):
+        number = ir.Constant(LONG, i)
+        row = builder.select(builder.icmp_signed("<", number, last), number, last)
+        start = _at(builder, offset, stride, row)
+        vectors.append(build_load_some(builder, address, start, count, element))
+    for j, vector in enumerate(_turn(builder, vectors)):
+        build_store(builder, to, ir.Constant(LONG, j * WIDTH), vector, element_of(None))
 
 
-@typed
+@memory_operation(types.none, *[types.int64] * 6)
 def store_transposed(
-    typing_context: Any,
-    at: Any,
-    address: Any,
-    offset: Any,
-    stride: Any,
-    rows: Any,
-    count: Any,
-    of: Any = None,
-) -> Any:
+    builder: Builder,
+    at: Value,
+    address: Value,
+    offset: Value,
+    stride: Value,
+    rows: Value,
+    count: Value,
+    element: Element,
+) -> None:
     """store_transposed(at, address, offset, stride, rows, count, of): the way back of `load_transposed`.
 
     Only `count` elements of `rows` rows are written.
     """
-    element = element_of(of)
-
-    def generate(context: Any, builder: Builder, _: Any, values: Any) -> Value:
-        at, address, offset, stride, rows, count = values[:6]
-        places = [ir.Constant(LONG, j * WIDTH) for j in range(WIDTH)]
-        vectors = [build_load(builder, at, place, element_of(None)) for place in places]
-        for i, vector in enumerate(_turn(builder, vectors)):
-            with builder.if_then(builder.icmp_signed("<", ir.Constant(LONG, i), rows), likely=True):
-                start = _at(builder, offset, stride, i)
-                build_store_some(builder, address, start, vector, count, element)
-        return context.get_dummy_value()
-
-    return signature(types.none, *[types.int64] * 6, given(of)), generate
+    places = [ir.Constant(LONG, j * WIDTH) for j in range(WIDTH)]
+    vectors = [build_load(builder, at, place, element_of(None)) for place in places]
+    for i, vector in enumerate(_turn(builder, vectors)):
+        with builder.if_then(builder.icmp_signed("<", ir.Constant(LONG, i), rows), likely=True):
+            start = _at(builder, offset, stride, i)
+            build_store_some(builder, address, start, vector, count, element)
 
 
 @operation(float32x16, types.int64, types.int64)

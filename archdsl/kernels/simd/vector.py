@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba.core import types
@@ -40,42 +40,74 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, numba_type, FLOATS)
 
 
+class Operation(NamedTuple):
+    """How an operation is built, for those who build without Numba's compiler.
+
+    Args:
+        build: gets the builder, the arguments, and the `Element` in memory where it takes one.
+        arguments: their Numba types; `int` for one that has to be known while compiling.
+        in_memory: whether one more argument may tell the type in memory.
+    """
+
+    build: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    in_memory: bool = False
+
+
 def typed(typing: Callable[..., Any]) -> Any:
     """A function for kernels out of one that, for the types of arguments, gives a signature and a builder."""
     return intrinsic(prefer_literal=False)(typing)
 
 
-def operation(result: Any, *arguments: Any) -> Callable[[Callable[..., Value | None]], Any]:
+def operation(result: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Any]:
     """A function for kernels out of one that builds its instructions.
 
     Args:
         result, arguments: their Numba types; arguments are converted to them.
 
-    The decorated function gets the builder and the arguments as LLVM values.
+    The decorated function gets the builder and the arguments as LLVM values; it returns one, several in a
+    list for a tuple, or None.
     """
 
-    def decorate(build: Callable[..., Value | None]) -> Any:
+    def decorate(build: Callable[..., Any]) -> Any:
         def generate(context: Any, builder: Builder, _: Any, values: tuple[Value, ...]) -> Value:
-            built = build(builder, *values)
-            return context.get_dummy_value() if built is None else built
+            return finished(context, builder, result, build(builder, *values))
 
-        return typed(_typing(build, signature(result, *arguments), generate))
+        function = typed(_typing(build, signature(result, *arguments), generate))
+        function.operation = Operation(build, arguments)
+        return function
 
     return decorate
 
 
-def _typing(build: Callable[..., Value | None], signed: Any, generate: Any) -> Any:
-    """A typing function that seems to have as many parameters as the signature has: Numba counts them."""
+def finished(context: Any, builder: Builder, result: Any, built: Any) -> Value:
+    """What was built as Numba wants it."""
+    if built is None:
+        return context.get_dummy_value()
+    return context.make_tuple(builder, result, built) if isinstance(built, list) else built
+
+
+def parameters(names: Sequence[str]) -> Signature:
+    """A signature of Python: Numba counts parameters."""
+    return Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
+
+
+def _typing(build: Callable[..., Any], signed: Any, generate: Any) -> Any:
+    """A typing function that seems to have as many parameters as the signature has."""
 
     def typing(typing_context: Any, *arguments: Any) -> Any:
         return signed, generate
 
     names = [f"argument_{i}" for i in range(len(signed.args))]
-    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("typing_context", *names)]
-    typing.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    typing.__name__ = typing.__qualname__ = build.__name__
-    typing.__module__, typing.__doc__ = build.__module__, build.__doc__
-    return typing
+    typing.__signature__ = parameters(["typing_context", *names])  # type: ignore[attr-defined]
+    return named(typing, build)
+
+
+def named(function: Any, like: Callable[..., Any]) -> Any:
+    """The function with name and description of another."""
+    function.__name__ = function.__qualname__ = like.__name__
+    function.__module__, function.__doc__ = like.__module__, like.__doc__
+    return function
 
 
 def constant(number: float, like: ir.VectorType = FLOATS) -> Value:

@@ -14,7 +14,6 @@ import torch
 from archdsl.kernels import simd
 from archdsl.kernels.jit import kernel
 from archdsl.kernels.parallel import spread
-from archdsl.kernels.parts import part
 from archdsl.kernels.selective_scan.inputs import CHUNK, Inputs, Outputs, empty, saved_states_shape
 from archdsl.kernels.selective_scan.numba import packing
 from archdsl.kernels.selective_scan.numba.packing import (
@@ -50,6 +49,7 @@ from archdsl.kernels.selective_scan.numba.tiles import (
     load_vectors,
     store,
 )
+from archdsl.kernels.simd import routine
 
 LOG2_E = 1.4426950408889634
 SMALL = 125.0
@@ -70,7 +70,7 @@ def forward(x: Inputs, saves: bool) -> Outputs:
     ungated = empty(shape, x.u.dtype, x.layout, x.u) if saves and x.z is not None else x.u.new_empty(0)
     group, tasks = _division(x, merged)
     p = packing.packed(x, y, states, ungated)
-    spread(_scan, tasks, p, group, x.share, MARKS[x.u.dtype])
+    spread(_scan, tasks, p, group, _room(x, group), x.share, MARKS[x.u.dtype])
     return Outputs(y, states, ungated)
 
 
@@ -86,23 +86,37 @@ def _division(x: Inputs, merged: bool) -> tuple[int, int]:
     return group, sequences * -(-blocks // group)
 
 
+def _room(x: Inputs, group: int) -> int:
+    """Bytes of memory that tasks need, one after the other: see `_tasks`."""
+    routes, _, steps, _ = x.u.shape
+    padded = -(-x.A.shape[2] // 16) * 16
+    summed = 64 * steps if x.merge != "none" and routes > 1 else 0
+    return group * (128 * padded + 64 + summed) + 8 * CHUNK * padded + 8 * steps + 64
+
+
 @kernel
-def _scan(first: int, last: int, p: Integers, group: int, share: float, of: Any) -> None:
+def _scan(first: int, last: int, p: Integers, group: int, room: int, share: float, of: Any) -> None:
     """The tasks `first` to `last` of a scan given by `packing.packed`."""
+    place = simd.allocate(room)
+    _tasks(first, last, p, group, place, share, of)
+    simd.release(place)
+
+
+@routine
+def _tasks(first: int, last: int, p: Integers, group: int, room: int, share: float, of: Any) -> None:
+    """What `_scan` does, with memory for it."""
     routes, images, steps, channels, states = p[ROUTES], p[IMAGES], p[STEPS], p[CHANNELS], p[STATES]
     blocks = (channels + 15) // 16
     groups = (blocks + group - 1) // group
     chunks = (steps + CHUNK - 1) // CHUNK
     padded = (states + 15) // 16 * 16
     together = p[MERGED] != 0
-    summed = 64 * steps if together and routes > 1 else 0
 
-    # For each block: the state, A, the sums over routes. For all: B and C of a chunk, rows in order.
-    block_size = 2 * 64 * padded + 64 + summed
-    vectors_size = 4 * CHUNK * padded
-    room = simd.allocate(group * block_size + 2 * vectors_size + 8 * steps + 64)
+    # B and C of a chunk; for each block the state, A, its largest size, the sums over routes; rows in order.
     vectors = (room + 63) // 64 * 64
+    vectors_size = 4 * CHUNK * padded
     own = vectors + 2 * vectors_size
+    block_size = 128 * padded + 64 + (64 * steps if together and routes > 1 else 0)
     in_order = own + group * block_size
     for i in range(steps):
         simd.put_int(in_order, i, i)
@@ -133,10 +147,9 @@ def _scan(first: int, last: int, p: Integers, group: int, share: float, of: Any)
                         _save(p, block, number, state)
                     if number < chunks:
                         _pass(p, block, chunk, backwards, vectors, state, k > begin, k < end - 1, share, of)
-    simd.release(room)
 
 
-@part
+@routine
 def _start(p: Integers, block: Block, state: int) -> None:
     """The state 0, A of a block for powers of 2 behind it, then the largest size of A for each channel."""
     states = p[STATES]
@@ -153,7 +166,7 @@ def _start(p: Integers, block: Block, state: int) -> None:
     simd.store(decay, 16 * padded, largest)
 
 
-@part
+@routine
 def _save(p: Integers, block: Block, number: int, state: int) -> None:
     """The state before chunk `number` to where it is kept."""
     states, channels = p[STATES], p[CHANNELS]
@@ -164,7 +177,7 @@ def _save(p: Integers, block: Block, number: int, state: int) -> None:
         simd.store_some(p[SAVED], offset, simd.load(state, 16 * n), block.width)
 
 
-@part
+@routine
 def _pass(
     p: Integers,
     block: Block,
@@ -198,7 +211,8 @@ def _pass(
     largest = _prepare(p, block, count, delta, delta_u, y)
     small = simd.all_less(largest * simd.load(decay, 16 * padded), simd.splat(SMALL))
     fours = states // 4 * 4 if small else 0
-    at, by = (count - 1, -1) if backwards else (0, 1)
+    at = count - 1 if backwards else 0
+    by = -1 if backwards else 1
     for n in range(0, fours, 4):
         _four_states(delta, delta_u, y, vectors + 4 * n, padded, state + 64 * n, at, by, count)
     for n in range(fours, states):
@@ -223,7 +237,7 @@ def _pass(
                 store(y, p, which, block, chunk, of)
 
 
-@part
+@routine
 def _prepare(p: Integers, block: Block, count: int, delta: int, delta_u: int, y: int) -> Any:
     """From delta and u (in `delta_u`): step sizes, their products with u, y = D u; the largest step size."""
     weight, bias = simd.splat(0.0), simd.splat(0.0)
@@ -245,7 +259,7 @@ def _prepare(p: Integers, block: Block, count: int, delta: int, delta_u: int, y:
     return largest
 
 
-@part
+@routine
 def _four_states(
     delta: int, delta_u: int, y: int, b: int, padded: int, state: int, at: int, by: int, count: int
 ) -> None:
@@ -276,7 +290,7 @@ def _four_states(
     simd.store(state, 48, h3)
 
 
-@part
+@routine
 def _one_state(
     delta: int, delta_u: int, y: int, b: int, padded: int, state: int, at: int, by: int, count: int
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from archdsl.kernels import simd
-from archdsl.kernels.parts import part
 from archdsl.kernels.selective_scan.numba.packing import (
     CHANNELS,
     OF_CHANNEL,
@@ -18,6 +17,7 @@ from archdsl.kernels.selective_scan.numba.packing import (
     STEPS_LAST,
     Integers,
 )
+from archdsl.kernels.simd import routine
 
 ROOM = 32 * 16
 """float32 numbers in the buffer of a chunk: 16 for each place."""
@@ -48,12 +48,12 @@ class Chunk(NamedTuple):
     ahead: int
 
 
-@part
+@routine
 def load(p: Integers, which: int, block: Block, chunk: Chunk, to: int, of: Any) -> None:
     """A chunk of the sequence `which` of a packed scan; lanes behind the block copy one or are 0."""
     step, across = p[which + OF_STEP], p[which + OF_CHANNEL]
     offset = block.route * p[which + OF_ROUTE] + block.image * p[which + OF_IMAGE] + block.channel * across
-    address = p[which] + of.itemsize * offset
+    address = p[which] + of.size * offset
     if p[STEPS_LAST] == 0:
         last = p[STEPS] - 1
         for i in range(chunk.places):
@@ -76,12 +76,12 @@ def load(p: Integers, which: int, block: Block, chunk: Chunk, to: int, of: Any) 
                 simd.put(to, 16 * i + c, simd.get(address, row + c * across, of))
 
 
-@part
+@routine
 def store(at: int, p: Integers, which: int, block: Block, chunk: Chunk, of: Any) -> None:
     """The way back of `load`."""
     step, across = p[which + OF_STEP], p[which + OF_CHANNEL]
     offset = block.route * p[which + OF_ROUTE] + block.image * p[which + OF_IMAGE] + block.channel * across
-    address = p[which] + of.itemsize * offset
+    address = p[which] + of.size * offset
     if p[STEPS_LAST] == 0:
         for i in range(chunk.places):
             row = simd.get_int(chunk.rows, chunk.start + i)
@@ -97,19 +97,19 @@ def store(at: int, p: Integers, which: int, block: Block, chunk: Chunk, of: Any)
                 simd.put(address, row + c * across, simd.get(at, 16 * i + c), of)
 
 
-@part
+@routine
 def load_vectors(p: Integers, which: int, route: int, image: int, chunk: Chunk, to: int, of: Any) -> None:
     """A chunk of B or C; the states of a place start a multiple of 16 behind those of the one before."""
     states, step = p[STATES], p[which + OF_STEP]
     padded = (states + 15) // 16 * 16
-    address = p[which] + of.itemsize * (route * p[which + OF_ROUTE] + image * p[which + OF_IMAGE])
+    address = p[which] + of.size * (route * p[which + OF_ROUTE] + image * p[which + OF_IMAGE])
     for i in range(chunk.places):
         row = simd.get_int(chunk.rows, chunk.start + i) * step
         for n in range(0, states, 16):
             simd.store(to, i * padded + n, simd.load_some(address, row + n, min(16, states - n), of))
 
 
-@part
+@routine
 def load_decay(p: Integers, address: int, block: Block, to: int) -> None:
     """A block of A or the like (r, d, n): for every state a vector of channels, the last one repeated."""
     states = p[STATES]
@@ -119,7 +119,7 @@ def load_decay(p: Integers, address: int, block: Block, to: int) -> None:
         simd.load_transposed(address, start + n, states, block.width, some, to + 64 * n)
 
 
-@part
+@routine
 def fill_rows(to: int, steps: int) -> None:
     """The path in the order of memory."""
     for i in range(steps):
