@@ -20,7 +20,6 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import numpy as np
 
 from archdsl.kernels import cache
-from archdsl.kernels.parts import Part, merged
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,7 +72,7 @@ class Kernel(Generic[P, R]):
 
         njit: Any = numba.njit
         return njit(
-            merged(self.function),
+            self.function,
             nogil=True,
             boundscheck=False,
             error_model="numpy",
@@ -202,7 +201,7 @@ class _UnknownError(Exception):
     """A constant that can't be told apart from others."""
 
 
-def _constants(owner: Kernel[..., Any] | Part[..., Any], seen: set[int]) -> Iterator[str]:
+def _constants(owner: Kernel[..., Any], seen: set[int]) -> Iterator[str]:
     """What the code of a kernel depends on beyond the sources of this package, as text."""
     if id(owner) in seen:
         return
@@ -214,7 +213,7 @@ def _constants(owner: Kernel[..., Any] | Part[..., Any], seen: set[int]) -> Iter
         yield _file_digest(function.__code__.co_filename)
     for name in sorted(_names(function.__code__)):
         value = function.__globals__.get(name)
-        if isinstance(value, Kernel | Part):
+        if isinstance(value, Kernel):
             yield from _constants(value, seen)
         else:
             plain = _plain(value)
@@ -222,7 +221,7 @@ def _constants(owner: Kernel[..., Any] | Part[..., Any], seen: set[int]) -> Iter
                 yield f"{name}={plain}"
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         value = cell.cell_contents
-        if isinstance(value, Kernel | Part):
+        if isinstance(value, Kernel):
             yield from _constants(value, seen)
         else:
             plain = _plain(value)

@@ -95,7 +95,7 @@ class Installation:
         self.folder = folder
         self.kernels = folder / "archdsl" / "kernels"
         self.kernels.mkdir(parents=True)
-        for name in ("jit.py", "cache.py", "parts.py"):
+        for name in ("jit.py", "cache.py"):
             shutil.copy(KERNELS / name, self.kernels)
         for path in (self.kernels.parent / "__init__.py", self.kernels / "__init__.py"):
             path.touch()

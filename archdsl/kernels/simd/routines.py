@@ -34,8 +34,8 @@ R = TypeVar("R")
 def routine(function: Callable[P, R]) -> Callable[P, R]:
     """Have a function put into kernels and into other routines, past Numba's compiler.
 
-    Kernels call it with int64, float32, bool, `float32x16`, arrays of int64 (read as `p[i]`), arrays that
-    tell a type in memory, and named tuples of them; for a kernel it returns nothing.
+    Kernels call it with int64, float32, bool, `float32x16`, arrays of int64 (read as `p[i]`), what tells
+    a type in memory, and named tuples of them; for a kernel it returns nothing.
     """
     assert isinstance(function, FunctionType)
     own = Routine(function)
@@ -57,9 +57,9 @@ def routine(function: Callable[P, R]) -> Callable[P, R]:
 
 def _taken(builder: Builder, numba_type: Any, value: Value) -> Any:
     """An argument of a kernel as routines see it."""
-    if isinstance(numba_type, types.Array):
-        if numba_type.dtype == types.int64:
-            return Integers(builder.ptrtoint(builder.extract_value(value, 4), LONG))
+    if isinstance(numba_type, types.Array) and numba_type.dtype == types.int64:
+        return Integers(builder.ptrtoint(builder.extract_value(value, 4), LONG))
+    if isinstance(numba_type, types.Array | types.DType):
         return element_of(numba_type)
     if isinstance(numba_type, types.BaseTuple):
         kinds: Any = numba_type

@@ -9,7 +9,7 @@ from torch import Tensor
 from archdsl.kernels.parallel import spread
 from archdsl.kernels.selective_scan.inputs import Gradients, Inputs, empty
 from archdsl.kernels.selective_scan.numba.backward_memory import Scan
-from archdsl.kernels.selective_scan.numba.backward_range import RUN, add_parts, scan_back
+from archdsl.kernels.selective_scan.numba.backward_range import RUN, add_parts, memory_of, scan_back
 from archdsl.kernels.simd import BFLOAT16, FLOAT16, FLOAT32
 
 ELEMENTS = {
@@ -82,8 +82,8 @@ def backward(dout: Tensor, x: Inputs, states: Tensor, ungated: Tensor) -> Gradie
     of = ELEMENTS[x.u.dtype]
     table = np.array([_row(v) for v in (x.u, x.delta, dout, x.z, given, du, ddelta, dz, x.B, x.C)])
     reverse = np.array(x.reverse, np.int64)
-    share = x.share
-    spread(scan_back, routes * images * groups, scan, table.ctypes.data, reverse.ctypes.data, share, of)
+    told = (scan, table.ctypes.data, reverse.ctypes.data, memory_of(scan), x.share, of)
+    spread(scan_back, routes * images * groups, *told)
     if sums.rows:
         rows = np.array(sums.rows)
         spread(add_parts, sums.tasks, rows.ctypes.data, len(rows), of)

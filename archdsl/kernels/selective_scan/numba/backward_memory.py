@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from archdsl.kernels.jit import kernel
-from archdsl.kernels.parts import part
 from archdsl.kernels.selective_scan.numba.backward_steps import (
     CHUNK,
     END,
@@ -23,6 +21,7 @@ from archdsl.kernels.simd import (
     prefetch,
     put,
     put_int,
+    routine,
     splat,
     store,
     store_some,
@@ -85,7 +84,7 @@ class Scan(NamedTuple):
     bias_parts: int
 
 
-@kernel
+@routine
 def place_rows(room: int, scan: Scan, route: int, backward: int, first: int, steps: int) -> None:
     """Where the chunk's steps are in the sequence, then those of the next chunk, the one before it."""
     for t in range(2 * CHUNK):
@@ -97,16 +96,15 @@ def place_rows(room: int, scan: Scan, route: int, backward: int, first: int, ste
         put_int(room + ROWS * FLOAT, t, row)
 
 
-@part
+@routine
 def beginning(table: int, which: int, route: int, image: int, channel: int) -> int:
     """Offset of a sequence's first row, in elements."""
     row = which * COLUMNS
     images = get_int(table, row + 1) * route + get_int(table, row + 2) * image
-    place: int = images + get_int(table, row + 4) * channel
-    return place
+    return images + get_int(table, row + 4) * channel  # type: ignore[no-any-return]
 
 
-@kernel
+@routine
 def read_tile(
     room: int, tile: int, scan: Scan, table: int, which: int, start: int, steps: int, count: int, of: Any
 ) -> None:
@@ -145,7 +143,7 @@ def read_tile(
                 store(room, tile + step * WIDTH, load(room, turned + (t - half) * WIDTH))
 
 
-@kernel
+@routine
 def write_tile(
     room: int, tile: int, scan: Scan, table: int, which: int, start: int, steps: int, count: int, of: Any
 ) -> None:
@@ -180,7 +178,7 @@ def write_tile(
                 prefetch(address, place + half + ahead + j * channel, of)
 
 
-@part
+@routine
 def read_block(
     room: int,
     scan: Scan,
@@ -223,7 +221,7 @@ def read_block(
                 read_tile(room, which * TILE, scan, table, which, begin, steps, count, of)
 
 
-@part
+@routine
 def write_block(
     room: int, scan: Scan, table: int, route: int, image: int, steps: int, block: int, of: Any
 ) -> None:
@@ -237,7 +235,7 @@ def write_block(
             write_tile(room, which * TILE, scan, table, which, begin, steps, count, of)
 
 
-@kernel
+@routine
 def read_numbers(
     room: int, to: int, table: int, which: int, route: int, image: int, steps: int, states: int, of: Any
 ) -> None:
@@ -252,7 +250,7 @@ def read_numbers(
             store(room, to + t * states + n, load_some(address, place + n, some, of))
 
 
-@kernel
+@routine
 def write_totals(room: int, sums: int, to: int, start: int, steps: int, states: int) -> None:
     """dB or dC of the chunk's steps from vectors of partial sums, in whose place the sums are put."""
     for i in range(0, steps * states, WIDTH):
@@ -264,7 +262,7 @@ def write_totals(room: int, sums: int, to: int, start: int, steps: int, states: 
             store_some(to, place + n, load(room, sums + t * states + n), some)
 
 
-@kernel
+@routine
 def read_decays(room: int, to: int, scan: Scan, route: int, channel: int) -> None:
     """A / ln 2 of a block, 0 behind the last channel."""
     zero, scale = splat(0.0), splat(LOG2_E)
@@ -280,7 +278,7 @@ def read_decays(room: int, to: int, scan: Scan, route: int, channel: int) -> Non
             store(room, to + (n + i) * WIDTH, load(room, turned + i * WIDTH))
 
 
-@kernel
+@routine
 def write_sums(room: int, dA: int, sums: int, scan: Scan, which: int, channel: int) -> None:
     """dA, dD and dbias of a block."""
     place, left = which * scan.channels + channel, scan.channels - channel

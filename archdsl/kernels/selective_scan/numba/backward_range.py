@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from archdsl.kernels.jit import kernel
 from archdsl.kernels.selective_scan.numba.backward_memory import (
     B_AND_C,
@@ -26,6 +24,7 @@ from archdsl.kernels.selective_scan.numba.backward_memory import (
 )
 from archdsl.kernels.selective_scan.numba.backward_steps import (
     CHUNK,
+    FLOAT,
     TILE,
     WIDTH,
     finish,
@@ -33,7 +32,16 @@ from archdsl.kernels.selective_scan.numba.backward_steps import (
     one_state,
     prepare,
 )
-from archdsl.kernels.simd import get_int, load_some, splat, store, store_some
+from archdsl.kernels.simd import (
+    allocate,
+    get_int,
+    load_some,
+    release,
+    routine,
+    splat,
+    store,
+    store_some,
+)
 
 LINE = 64
 """Bytes of a line of the cache."""
@@ -41,19 +49,41 @@ RUN = 8192
 """Numbers that one task of `add_parts` adds."""
 
 
+def memory_of(scan: Scan) -> int:
+    """Bytes of memory for tasks, one after the other: see `_tasks`."""
+    vectors = scan.states * WIDTH
+    blocks = -(-scan.channels // WIDTH)
+    most = -(-blocks // scan.groups)
+    chunks = 2 * scan.span * (CHUNK * scan.states + WIDTH + CHUNK * vectors)
+    numbers = PARAMETERS + 2 * WIDTH + vectors + chunks + most * (3 * vectors + 2 * WIDTH) + TILE
+    return FLOAT * numbers + LINE
+
+
 @kernel
-def scan_back(first: int, last: int, scan: Scan, table: int, reverse: int, share: float, of: Any) -> None:
+def scan_back(
+    first: int, last: int, scan: Scan, table: int, reverse: int, memory: int, share: float, of: Any
+) -> None:
     """Tasks `first` to `last` of (r, b, groups).
 
     Args:
         table: address of an int64 table, see `backward_memory.TABLE`.
         reverse: address of int64, for each route 1 where it is read from its end.
+        memory: bytes of memory for it, see `memory_of`.
         share: what the gradient of the output is multiplied by for a route.
         of: tells the type of the sequences in memory, see `archdsl.kernels.simd`.
     """
+    room = allocate(memory)
+    _tasks(first, last, scan, table, reverse, room, share, of)
+    release(room)
+
+
+@routine
+def _tasks(
+    first: int, last: int, scan: Scan, table: int, reverse: int, memory: int, share: float, of: Any
+) -> None:
+    """What `scan_back` does, with memory for it."""
     states, vectors = scan.states, scan.states * WIDTH
     blocks = (scan.channels + WIDTH - 1) // WIDTH
-    most = (blocks + scan.groups - 1) // scan.groups
     chunks = (scan.steps + CHUNK - 1) // CHUNK
     gated, softplused = get_int(table, 3 * COLUMNS) != 0, scan.softplus != 0
     D, bias, start = PARAMETERS, PARAMETERS + WIDTH, PARAMETERS + 2 * WIDTH
@@ -64,8 +94,7 @@ def scan_back(first: int, last: int, scan: Scan, table: int, reverse: int, share
     dB = B + 2 * scan.span * numbers
     first_own = dB + 2 * scan.span * CHUNK * vectors
     carried, dA, sums, size = vectors, 2 * vectors, 3 * vectors, 3 * vectors + 2 * WIDTH
-    memory = np.empty(first_own + most * size + TILE, np.float32)
-    room = (memory.ctypes.data + LINE - 1) // LINE * LINE
+    room = (memory + LINE - 1) // LINE * LINE
     zero = splat(0.0)
     for task in range(first, last):
         group, rest = task % scan.groups, task // scan.groups
@@ -76,7 +105,8 @@ def scan_back(first: int, last: int, scan: Scan, table: int, reverse: int, share
             read_decays(room, own, scan, route, block * WIDTH)
             for i in range(carried, size, WIDTH):
                 store(room, own + i, zero)
-        for top in range(chunks, 0, -scan.span):
+        top = chunks
+        while top > 0:
             low = top - scan.span if top > scan.span else 0
             for chunk in range(low, top):
                 steps = scan.steps - chunk * CHUNK if chunk == chunks - 1 else CHUNK
@@ -118,10 +148,10 @@ def scan_back(first: int, last: int, scan: Scan, table: int, reverse: int, share
                         dB + (2 * (chunk - low) + i) * CHUNK * vectors,
                     )
                     write_totals(room, at, to, place, steps, states)
+            top = low
         for block in range(first_block, end):
             own = first_own + (block - first_block) * size
             write_sums(room, own + dA, own + sums, scan, image * scan.routes + route, block * WIDTH)
-    memory[0] = 0  # keeps it to here
 
 
 @kernel
@@ -132,6 +162,12 @@ def add_parts(first: int, last: int, sums: int, many_sums: int, of: Any) -> None
         sums: address of an int64 table, for each sum: address of the parts, their number, numbers in one,
             address of the sum, whether that is of the type `of` tells (else float32), first task.
     """
+    _add_parts(first, last, sums, many_sums, of)
+
+
+@routine
+def _add_parts(first: int, last: int, sums: int, many_sums: int, of: Any) -> None:
+    """What `add_parts` does."""
     for task in range(first, last):
         row = 0
         while row + 6 < 6 * many_sums and get_int(sums, row + 11) <= task:

@@ -13,7 +13,6 @@ steps, in the order of reading, of 16 channels. A is held as A / ln 2, so that a
 
 from __future__ import annotations
 
-from archdsl.kernels.jit import kernel
 from archdsl.kernels.simd import (
     broadcast,
     exp2,
@@ -21,6 +20,7 @@ from archdsl.kernels.simd import (
     get_int,
     load,
     prefetch,
+    routine,
     sigmoid,
     softplus,
     splat,
@@ -59,7 +59,7 @@ END = PLACES + 4 * SEQUENCES
 LN2 = 0.6931471805599453
 
 
-@kernel
+@routine
 def prepare(
     room: int, steps: int, bias: int, sums: int, gated: bool, softplused: bool, ahead: int, share: float
 ) -> None:
@@ -113,7 +113,7 @@ def prepare(
     store(room, sums, dD)
 
 
-@kernel
+@routine
 def finish(room: int, steps: int, D: int, sums: int, softplused: bool, ahead: int) -> None:
     """du and ddelta from what went through the states. `D` is the offset of sixteen numbers."""
     places = room + PLACES * FLOAT
@@ -136,7 +136,7 @@ def finish(room: int, steps: int, D: int, sums: int, softplused: bool, ahead: in
     store(room, sums + WIDTH, dbias)
 
 
-@kernel
+@routine
 def one_state(
     room: int, steps: int, A: int, start: int, vectors: int, B: int, numbers: int, dB: int, states: int
 ) -> None:
@@ -177,7 +177,7 @@ def one_state(
     store(room, dA, sum_A)
 
 
-@kernel
+@routine
 def four_states(
     room: int, steps: int, A: int, start: int, vectors: int, B: int, numbers: int, dB: int, states: int
 ) -> None:
