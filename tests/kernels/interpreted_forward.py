@@ -44,7 +44,7 @@ CASES = {
     "from the end, two images": Case(2, 18, 5, 6, (True,)),
     "two blocks of channels": Case(1, 9, 40, 4),
     "many states": Case(1, 9, 6, 70),
-    "split": Case(1, 67, 17, 4, (True,), segment=32),
+    "split": Case(1, 66, 5, 4, (True,), segment=32),
     "split along paths": Case(1, 35, 3, 2, (False, True), merge="mean", paths=True, segment=32),
     "split, steps last": Case(1, 36, 3, 2, (True, False), layout="bdl", segment=32),
     "mean along paths, steps last": Case(1, 33, 5, 2, (False, True), merge="mean", layout="bdl", paths=True),

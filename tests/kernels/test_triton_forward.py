@@ -135,8 +135,15 @@ def test_every_kernel_compiles_without_a_device(
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     split = launches(Size(dtype, 16, batch=1, length=1024, merge="mean"))
     assert [launch.kernel.__name__ for launch in split] == ["scan", "carry", "scan", "merge"]
-    for launch in (*split, *launches(Size(dtype, 1, batch=1, length=1))):
+    for launch in split:
         assert assembled(launch, capability, tmp_path).stack <= A_SPILL
+
+
+def test_sizes_of_one_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton makes constants of them."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    for launch in launches(Size(torch.bfloat16, 1, batch=1, length=1, merge="add")):
+        assert assembled(launch, 90, tmp_path).stack == 0
 
 
 @pytest.mark.parametrize(
@@ -159,7 +166,7 @@ def test_threads_keep_their_states_and_exchange_nothing(
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", [80, 90, 100])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("state", [1, 2, 4, 5, 8, 16, 32, 64, 256, 1024])
+@pytest.mark.parametrize("state", [1, 5, 16, 64, 512])
 def test_every_kernel_compiles_in_every_form(
     capability: int, dtype: torch.dtype, state: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,8 @@ from archdsl.kernels.selective_scan.inputs import Call, Kernel
 
 __all__ = ["available", "load", "supports"]
 
-MOST_STATES = 1024
-"""More than one warp holds of a channel without much of it in memory."""
+MOST_STATES = 512
+"""Of one channel, which one warp holds: 16 in each thread."""
 
 
 def supports(call: Call) -> str | None:
