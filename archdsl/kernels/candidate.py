@@ -45,6 +45,8 @@ class Candidate(Generic[C, K]):
         load: imports what it needs and returns its functions.
         devices: types of device on which `auto` takes it, all where empty. By its name it is taken wherever
             `supports` lets it.
+        origin: what its machine code on the CPU is made from and by, as text, empty where that is not known;
+            a test that it passed holds for later processes with the same. Without it each process tests.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Candidate(Generic[C, K]):
     supports: Callable[[C], str | None]
     load: Callable[[], K]
     devices: tuple[str, ...] = ()
+    origin: Callable[[], str] | None = None
 
 
 class Refusal(NamedTuple):

@@ -177,24 +177,40 @@ class _Files:
         """Part of the interface; files are told apart by name, none needs to go."""
 
     def _name(self, signature: Any, codegen: Any) -> str | None:
-        from numba.core import config
-
-        settings = [
-            f"{key}={value!r}"
-            for key, value in sorted(vars(config).items())
-            if key.isupper() and isinstance(value, bool | int | float | str)
-            if key not in _WITHOUT_EFFECT and "NUM_THREADS" not in key
-        ]
         try:
             constants = [*_constants(self.owner, set())]
         except _UnknownError:
             return None
-        if not cache.fingerprint():
+        made_by = _origin(codegen)
+        if not made_by:
             return None
-        machine = map(repr, codegen.magic_tuple())
-        parts = [cache.fingerprint(), *machine, *settings, *constants, repr(signature)]
+        parts = [made_by, *constants, repr(signature)]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         return f"{self.owner.name}-{digest[:40]}"
+
+
+def origin() -> str:
+    """What all compiled kernels depend on, as text: sources, compiler, its settings, the processor.
+
+    Empty where the sources can't be read. Imports Numba.
+    """
+    from numba.core.registry import cpu_target
+
+    return _origin(cpu_target.target_context.codegen())
+
+
+def _origin(codegen: Any) -> str:
+    from numba.core import config
+
+    if not cache.fingerprint():
+        return ""
+    settings = [
+        f"{key}={value!r}"
+        for key, value in sorted(vars(config).items())
+        if key.isupper() and isinstance(value, bool | int | float | str)
+        if key not in _WITHOUT_EFFECT and "NUM_THREADS" not in key
+    ]
+    return "\n".join([cache.fingerprint(), *map(repr, codegen.magic_tuple()), *settings])
 
 
 class _UnknownError(Exception):

@@ -2,7 +2,8 @@
 
 No import and no version is trusted: before a kernel serves its first call on a device, in a type and a
 memory layout, it is compared with the operator's reference there, forward and backward
-(`archdsl.kernels.proof`). One that fails is passed over, with its reason kept, and the next serves.
+(`archdsl.kernels.proof`); on the CPU a test that was passed lasts until what it rests on changes
+(`archdsl.kernels.kept`). One that fails is passed over, with its reason kept, and the next serves.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Generic, NamedTuple
 
 import torch
 
+from archdsl.kernels import kept
 from archdsl.kernels.candidate import (
     AnyCall,
     C,
@@ -84,6 +86,8 @@ class Ladder(Generic[C, K]):
     ) -> None:
         self.operator = operator
         self.candidates = candidates
+        self._own = candidates
+        self._trusts_files = True
         self.typical = typical
         self._prove = prove
         self._proofs: dict[tuple[Candidate[C, K], _Place], Proof] = {}
@@ -145,10 +149,25 @@ class Ladder(Generic[C, K]):
         with self._lock:
             known = self._proofs.get((candidate, place))
             if known is None:
-                known = self.test(candidate, call)
+                known = self._shown(candidate, call)
                 if known.lasting:
                     self._proofs[candidate, place] = known
         return known
+
+    def _shown(self, candidate: Candidate[C, K], call: C) -> Proof:
+        """What a test shows, of an earlier process where that is as good."""
+        ours = any(candidate is c for c in self._own)
+        if call.device != "cpu" or not ours or candidate.origin is None or not self._trusts_files:
+            return self.test(candidate, call)
+        holds_for = (self.operator, candidate.name, str(call.dtype), call.layout)
+        return kept.proof(candidate.origin, holds_for, lambda: self.test(candidate, call))
+
+    def doubt(self) -> None:
+        """From here on, tests that other processes made don't count in this one; all are made again."""
+        with self._lock:
+            self._trusts_files = False
+            self._proofs.clear()
+            self._choices = {}
 
     def test(self, candidate: Candidate[C, K], call: C) -> Proof:
         """Tests a candidate where a call is made, whatever is known of it; nothing is kept."""

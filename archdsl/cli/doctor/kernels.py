@@ -125,13 +125,14 @@ def elsewhere() -> dict[str, list[str]]:
 
 
 def examine(layouts: tuple[str, ...], say: Callable[[str], None]) -> Iterator[Tried | Unserved]:
-    """Tries every kernel.
+    """Tries every kernel, whatever earlier processes found.
 
     Args:
         layouts: memory layouts to try, `bld` and `bdl`.
         say: told what is done next.
     """
     for each in ladder.LADDERS:
+        each.doubt()
         for name, _ in devices():
             for dtype in TYPES:
                 for layout in layouts:

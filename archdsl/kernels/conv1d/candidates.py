@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archdsl.kernels.conv1d import numba, proving, reference, triton
 from archdsl.kernels.conv1d.inputs import Call, Kernel
-from archdsl.kernels.jit import missing
+from archdsl.kernels.jit import missing, origin
 from archdsl.kernels.ladder import Candidate, Ladder
 
 
@@ -25,6 +25,7 @@ LADDER: Ladder[Call, Kernel] = Ladder(
             supports=numba.supports,
             load=_load_numba,
             devices=("cpu",),
+            origin=origin,
         ),
         Candidate(
             "reference",

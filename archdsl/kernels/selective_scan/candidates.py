@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archdsl.kernels.jit import origin
 from archdsl.kernels.ladder import Candidate, Ladder
 from archdsl.kernels.selective_scan import mamba_ssm, numba, proving, reference, triton
 from archdsl.kernels.selective_scan.inputs import Call, Kernel
@@ -11,7 +12,7 @@ LADDER: Ladder[Call, Kernel] = Ladder(
     (
         Candidate("mamba_ssm", mamba_ssm.available, mamba_ssm.supports, mamba_ssm.load, ("cuda",)),
         Candidate("triton", triton.available, triton.supports, triton.load, ("cuda",)),
-        Candidate("numba", numba.available, numba.supports, numba.load, ("cpu",)),
+        Candidate("numba", numba.available, numba.supports, numba.load, ("cpu",), origin),
         Candidate(
             "reference",
             available=lambda: None,
