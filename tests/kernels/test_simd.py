@@ -57,13 +57,13 @@ def computed() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize(
     ("row", "ulps", "edge"),
-    [(0, 2, -126), (1, 2, -126), (2, 3, -126), (3, 4, -119), (4, 4, -126)],
+    [(0, 2.5, -126), (1, 2, -126), (2, 3, -126), (3, 4, -119), (4, 4, -126)],
     ids=["exp2", "exp", "sigmoid", "silu", "softplus"],
 )
 def test_functions_are_right_over_the_whole_range(
-    computed: tuple[torch.Tensor, torch.Tensor], row: int, ulps: int, edge: int
+    computed: tuple[torch.Tensor, torch.Tensor], row: int, ulps: float, edge: int
 ) -> None:
-    """Below 2**edge the result may be 0."""
+    """Below 2**edge the result may be 0. The errors allowed are those without a fused multiply-add."""
     x, y = computed[0], computed[1][row].double()
     true = FUNCTIONS[row](x.double())
     finite = x.isfinite() & (true.abs() < 2.0**127) & (true.abs() > 2.0**edge)

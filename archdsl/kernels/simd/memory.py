@@ -87,7 +87,8 @@ def _mask(builder: Builder, count: Value) -> Value:
 def _unknown(builder: Builder, count: Value) -> Value:
     """The same number, which the compiler can't know any more.
 
-    For x86, LLVM 22 writes four bytes for a masked store of one known lane of two bytes.
+    With AVX-512, LLVM 22 makes one masked store of numbers cut to 16 bits, and of that, where a single lane
+    is known to be stored, a plain store of all 32 bits (llvm-project#179489).
     """
     return builder.asm(ir.FunctionType(LONG, [LONG]), "", "=r,0", [count], False)
 
