@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 import torch
+from torch import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,8 +51,39 @@ def fake(name: str) -> Callable[[F], F]:
 
 
 def gradient(name: str, backward: Callable[..., Any], setup_context: Callable[..., None] | None) -> None:
-    """How to go backward through an operator, see `torch.library.register_autograd`."""
-    torch.library.register_autograd(f"archdsl::{name}", backward, setup_context=setup_context, lib=_library)
+    """How to go backward through an operator that takes no lists of tensors.
+
+    As `torch.library.register_autograd`, but that one walks through the schema at every call with gradients,
+    which takes longer than a short scan.
+
+    Args:
+        name: of the operator.
+        backward: the gradients of its arguments, from a context and the gradients of what it returned.
+        setup_context: puts into the context what `backward` needs, of the arguments and of what it returned.
+    """
+    forward = getattr(torch.ops.archdsl, name).default
+
+    class Differentiable(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, below: Any, *inputs: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                output = forward.redispatch(below, *inputs)
+            if setup_context is not None:
+                setup_context(ctx, inputs, output)
+            return output
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+            return (None, *backward(ctx, *gradients))
+
+    def run(keys: Any, *inputs: Any) -> Any:
+        below = keys & torch._C._after_autograd_keyset
+        if torch.is_grad_enabled() and torch._C._any_requires_grad(*inputs):
+            return Differentiable.apply(below, *inputs)  # type: ignore[no-untyped-call]
+        with torch._C._AutoDispatchBelowAutograd():
+            return forward.redispatch(below, *inputs)
+
+    _library.impl(name, run, "Autograd", with_keyset=True)  # type: ignore[no-untyped-call]
 
 
 def _refusal(name: str) -> Callable[..., NoReturn]:

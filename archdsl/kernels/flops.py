@@ -51,10 +51,10 @@ def _conv1d_backward(dout: object, x: Size, weight: Size, *_: object, **__: obje
 
 def _mamba_inner(
     xz: Size,
-    conv: list[Size],
+    conv: Size | None,
     bias: object,
-    x_proj: list[Size],
-    dt_proj: list[Size],
+    x_proj: Size,
+    dt_proj: Size,
     *_: object,
     **__: object,
 ) -> int:
@@ -64,10 +64,10 @@ def _mamba_inner(
 def _mamba_inner_backward(
     dout: object,
     xz: Size,
-    conv: list[Size],
+    conv: Size | None,
     bias: object,
-    x_proj: list[Size],
-    dt_proj: list[Size],
+    x_proj: Size,
+    dt_proj: Size,
     *_: object,
     **__: object,
 ) -> int:
@@ -76,6 +76,6 @@ def _mamba_inner_backward(
     return 2 * (3 * convolved + 2 * projected + 3 * stepped)
 
 
-def _macs(xz: Size, *weights: list[Size]) -> list[int]:
-    """Multiply-accumulates with the weights of each list, once for every step."""
-    return [xz[0] * xz[1] * sum(map(prod, listed)) for listed in weights]
+def _macs(xz: Size, *weights: Size | None) -> list[int]:
+    """Multiply-accumulates with the weights, once for every step."""
+    return [0 if shape is None else xz[0] * xz[1] * prod(shape) for shape in weights]

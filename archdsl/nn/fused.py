@@ -206,21 +206,22 @@ def _computed(xz: Tensor, routes: _Routes | None, gated: bool) -> Tensor | None:
     scans = [b.scan for b in routes.branches]
     biases = {scan.bias_in_projection for scan in scans}
     behind = {conv.zeros for conv in convs}
-    if len(biases) > 1 or len(behind) > 1:
+    if len(biases) > 1 or len(behind) > 1 or len({conv.bias is None for conv in convs}) > 1:
         return None
 
-    def cast(tensors: list[Tensor]) -> list[Tensor]:
-        return [v.to(xz.dtype) for v in tensors] if autocast else tensors
+    def cast(v: Tensor) -> Tensor:
+        return v.to(xz.dtype) if autocast else v
 
+    conv_biases = [conv.bias for conv in convs if conv.bias is not None]
     inputs = Inputs(
         xz,
-        cast([conv.weight for conv in convs]),
-        cast([conv.bias for conv in convs if conv.bias is not None]),
-        cast([scan.x_proj.weight for scan in scans]),
-        cast([scan.dt_proj.weight for scan in scans]),
-        [scan.dt_proj.bias for scan in scans],
-        [scan.A_log for scan in scans],
-        [scan.D for scan in scans],
+        cast(_stacked([conv.weight for conv in convs])) if convs else None,
+        cast(_stacked(conv_biases)) if conv_biases else None,
+        cast(_stacked([scan.x_proj.weight for scan in scans])),
+        cast(_stacked([scan.dt_proj.weight for scan in scans])),
+        _stacked([scan.dt_proj.bias for scan in scans]),
+        _stacked([scan.A_log for scan in scans]),
+        _stacked([scan.D for scan in scans]),
         routes.paths,
         gated,
         convs[0].zeros[3] if convs else 0,
@@ -229,3 +230,8 @@ def _computed(xz: Tensor, routes: _Routes | None, gated: bool) -> Tensor | None:
         routes.mean,
     )
     return mamba_inner(inputs, scans[0].backend)
+
+
+def _stacked(parameters: list[Tensor]) -> Tensor:
+    """Those of all routes as one, routes in front; without a copy where there is one route."""
+    return parameters[0].unsqueeze(0) if len(parameters) == 1 else torch.stack(parameters)

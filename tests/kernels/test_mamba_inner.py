@@ -42,14 +42,14 @@ def draw(
         drawn = torch.randn(shape, generator=generator, dtype=torch.float64) * scale
         return drawn.to(dtype).requires_grad_()
 
-    def each(*shape: int, scale: float = 1.0) -> list[Tensor]:
-        return [tensor(*shape, scale=scale) for _ in range(routes)]
+    def each(*shape: int, scale: float = 1.0) -> Tensor:
+        return tensor(routes, *shape, scale=scale)
 
     paths = torch.stack([torch.randperm(length, generator=generator) for _ in range(routes)])
     return Inputs(
         tensor(batch, length, channels * (2 if gated else 1)),
-        each(channels, 1, taps) if taps else [],
-        each(channels) if taps and conv_bias else [],
+        each(channels, 1, taps) if taps else None,
+        each(channels) if taps and conv_bias else None,
         each(rank + 2 * state, channels, scale=channels**-0.5),
         each(channels, rank, scale=rank**-0.5),
         each(channels),
@@ -66,14 +66,12 @@ def draw(
 
 def exactly(x: Inputs) -> Inputs:
     """The same numbers in float64."""
-    values = [
-        [v.detach().double().requires_grad_() for v in part] if isinstance(part, list) else part for part in x
-    ]
-    return Inputs(x.xz.detach().double().requires_grad_(), *values[1:])  # type: ignore[arg-type]
+    values = [None if v is None else v.detach().double().requires_grad_() for v in (x.xz, *x.parameters)]
+    return Inputs(*values, *x[8:])  # type: ignore[arg-type]
 
 
 def leaves(x: Inputs) -> list[Tensor]:
-    return [x.xz, *(v for listed in x.lists for v in listed)]
+    return [x.xz, *(v for v in x.parameters if v is not None)]
 
 
 def compare(x: Inputs, backend: str = "auto") -> None:
@@ -164,9 +162,11 @@ def test_strided_tokens() -> None:
 
 def test_weights_shared_by_routes_get_both_gradients() -> None:
     x = draw()
-    shared = Inputs(x.xz, *([v[0]] * 2 for v in x.lists), *x[8:])  # type: ignore[arg-type]
-    found = torch.autograd.grad(mamba_inner(shared).sum(), [v[0] for v in x.lists])
-    wanted = torch.autograd.grad(reference.mamba_inner(shared).sum(), [v[0] for v in x.lists])
+    one = [None if v is None else v[:1].detach().requires_grad_() for v in x.parameters]
+    both = [None if v is None else v.expand(2, *v.shape[1:]) for v in one]
+    shared = Inputs(x.xz, *both, *x[8:])  # type: ignore[arg-type]
+    found = torch.autograd.grad(mamba_inner(shared).sum(), one)
+    wanted = torch.autograd.grad(reference.mamba_inner(shared).sum(), one)
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -175,9 +175,10 @@ def test_weights_shared_by_routes_get_both_gradients() -> None:
     ("change", "message"),
     [
         ({"xz": torch.zeros(2, 7, 5)}, "channels"),
-        ({"D": [torch.zeros(5)]}, "1 of D for 2 routes"),
-        ({"conv": [torch.zeros(5, 3)] * 2}, "conv is"),
-        ({"x_proj": [torch.zeros(8, 5)] * 2}, "float32"),
+        ({"D": torch.zeros(1, 5)}, "D is"),
+        ({"A_log": torch.zeros(5, 3)}, "A_log has 2 dimensions"),
+        ({"conv": torch.zeros(2, 5, 3)}, "conv is"),
+        ({"x_proj": torch.zeros(2, 8, 5)}, "float32"),
         ({"paths": torch.zeros(2, 3, dtype=torch.long)}, "paths"),
         ({"behind": 3}, "behind"),
     ],

@@ -6,15 +6,14 @@ scan's states, are kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from archdsl.kernels.conv1d import Inputs as Convolution
 from archdsl.kernels.conv1d import call_of as convolution_call
 from archdsl.kernels.conv1d import kernel_for
-from archdsl.kernels.mamba_inner.inputs import Gradients, Inputs, Outputs, stacked
+from archdsl.kernels.mamba_inner.inputs import Gradients, Inputs, Outputs
+from archdsl.kernels.mamba_inner.inputs import projected as empty_projected
 from archdsl.kernels.selective_scan import LADDER as SCANS
 from archdsl.kernels.selective_scan import Inputs as Scan
 from archdsl.kernels.selective_scan import call_of as scan_call
@@ -44,85 +43,84 @@ def backward(
         assert dbias is not None
 
         rank, state = x.rank, x.state
-        dprojected = torch.empty_like(projected)
-        dx_proj, ddt_proj = (w[0].new_empty(x.routes, *w[0].shape) for w in (x.x_proj, x.dt_proj))
+        dprojected = empty_projected(x)
+        dx_proj, ddt_proj = (w.new_empty(w.shape) for w in (x.x_proj, x.dt_proj))
         for k in range(x.routes):
-            rows = _rows(ddelta[k])
-            torch.mm(rows, x.dt_proj[k], out=_rows(dprojected[:, :, k])[:, :rank])
-            torch.mm(rows.T, _rows(projected[:, :, k])[:, :rank], out=ddt_proj[k])
-        dprojected[..., rank : rank + state] = dB.permute(1, 2, 0, 3)
-        dprojected[..., rank + state :] = dC.permute(1, 2, 0, 3)
+            rows, low, dlow = _rows(ddelta[k]), _rows(projected[k]), _rows(dprojected[k])
+            torch.mm(rows, x.dt_proj[k], out=dlow[:, :rank])
+            ddt_proj[k] = torch.mm(low[:, :rank].T, rows).T
+        dprojected[..., rank : rank + state] = dB
+        dprojected[..., rank + state :] = dC
 
         dconv: Tensor | None = None
         dconv_bias: Tensor | None = None
-        if x.conv:
+        if x.conv is not None:
             for k in range(x.routes):
-                rows, read = _rows(dprojected[:, :, k]), _rows(u[k])
+                rows, read = _rows(dprojected[k]), _rows(u[k])
                 torch.mm(rows.T, read, out=dx_proj[k])
                 _rows(du[k]).addmm_(rows, x.x_proj[k])
-            given = _convolution(x)
+            given = _convolution(x, x.conv)
             found = kernel_for(convolution_call(given), backend).backward(du, given)
             dx, dconv, dconv_bias = found.x, found.weight.unsqueeze(2), found.bias
         else:
-            rows = _rows(dprojected.flatten(2))
+            rows = _rows(dprojected.permute(1, 2, 0, 3).flatten(2))
             torch.mm(rows.T, _rows(x.x), out=dx_proj.view(-1, x.channels))
             dx = du.sum(0) if x.routes > 1 else du[0]
-            _rows(dx).addmm_(rows, _joined(x.x_proj))
+            _rows(dx).addmm_(rows, x.x_proj.flatten(0, 1))
         return Gradients(
             dx if dz is None else torch.cat([dx, dz], dim=-1),
             dconv,
             dconv_bias,
             dx_proj,
             ddt_proj,
-            dbias.mul_(x.dt_bias_times).to(x.dt_bias[0].dtype),
-            dA.mul_(scan.A).to(x.A_log[0].dtype),
-            dD.to(x.D[0].dtype),
+            dbias.mul_(x.dt_bias_times).to(x.dt_bias.dtype),
+            dA.mul_(scan.A).to(x.A_log.dtype),
+            dD.to(x.D.dtype),
         )
 
 
-def _convolution(x: Inputs) -> Convolution:
-    bias = stacked(x.conv_bias).contiguous() if x.conv_bias else None
-    return Convolution(x.x, stacked(x.conv).squeeze(2).contiguous(), bias, x.behind, True, x.reverse, x.paths)
+def _convolution(x: Inputs, weight: Tensor) -> Convolution:
+    bias = None if x.conv_bias is None else x.conv_bias.contiguous()
+    return Convolution(x.x, weight.squeeze(2).contiguous(), bias, x.behind, True, x.reverse, x.paths)
 
 
 def _convolved(x: Inputs, backend: str) -> Tensor:
     """What the scans read (r, b, l, e); one sequence for all routes, expanded, without a convolution."""
-    if not x.conv:
+    if x.conv is None:
         return x.x.expand(x.routes, -1, -1, -1)
-    given = _convolution(x)
+    given = _convolution(x, x.conv)
     return kernel_for(convolution_call(given), backend).forward(given)
 
 
 def _projected(x: Inputs, u: Tensor) -> Tensor:
-    """Step sizes of low rank, B and C, side by side (b, l, r, q + 2 n)."""
-    batch, length = x.xz.shape[:2]
-    found = u.new_empty(batch, length, x.routes, x.rank + 2 * x.state)
-    if not x.conv:
-        torch.mm(_rows(x.x), _joined(x.x_proj).T, out=_rows(found.flatten(2)))
+    """Step sizes of low rank, B and C, side by side (r, b, l, q + 2 n)."""
+    found = empty_projected(x)
+    if x.conv is None:
+        together = _rows(found.permute(1, 2, 0, 3).flatten(2))
+        torch.mm(_rows(x.x), x.x_proj.flatten(0, 1).T, out=together)
         return found
     for k in range(x.routes):
-        torch.mm(_rows(u[k]), x.x_proj[k].T, out=_rows(found[:, :, k]))
+        torch.mm(_rows(u[k]), x.x_proj[k].T, out=_rows(found[k]))
     return found
 
 
 def _scan(x: Inputs, u: Tensor, projected: Tensor) -> Scan:
     """The scan of all routes, its step sizes computed."""
-    rank = x.rank
+    rank, state = x.rank, x.state
     delta = u.new_empty(u.shape)
     for k in range(x.routes):
-        torch.mm(_rows(projected[:, :, k])[:, :rank], x.dt_proj[k].T, out=_rows(delta[k]))
-    B, C = projected[..., rank:].permute(2, 0, 1, 3).chunk(2, dim=-1)
+        torch.mm(_rows(projected[k])[:, :rank], x.dt_proj[k].T, out=_rows(delta[k]))
     kept = torch.promote_types(u.dtype, torch.float32)
-    bias = stacked(x.dt_bias).to(kept)
+    bias = x.dt_bias.to(kept)
     return Scan(
         u,
         delta,
-        stacked(x.A_log).to(kept).exp().neg_(),
-        B,
-        C,
-        stacked(x.D).to(kept),
+        x.A_log.to(kept).exp().neg_().contiguous(),
+        projected[..., rank : rank + state],
+        projected[..., rank + state :],
+        x.D.to(kept).contiguous(),
         x.z,
-        bias if x.dt_bias_times == 1 else bias * x.dt_bias_times,
+        (bias if x.dt_bias_times == 1 else bias * x.dt_bias_times).contiguous(),
         x.paths,
         True,
         x.reverse,
@@ -134,8 +132,3 @@ def _scan(x: Inputs, u: Tensor, projected: Tensor) -> Scan:
 def _rows(v_bld: Tensor) -> Tensor:
     """Steps of all images as rows of one matrix, a view."""
     return v_bld.view(-1, v_bld.shape[-1])
-
-
-def _joined(weights: Sequence[Tensor]) -> Tensor:
-    """The rows of all routes' matrices as one matrix."""
-    return weights[0] if len(weights) == 1 else torch.cat(list(weights))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 
@@ -17,13 +15,13 @@ class Inputs(NamedTuple):
 
     Args:
         xz: (b, l, e), or (b, l, 2 e) with a gate behind.
-        conv: for each route (e, 1, k), as `torch.nn.Conv1d` has it; none without a convolution.
-        conv_bias: for each route (e); none without.
-        x_proj: for each route (q + 2 n, e): what step sizes, B and C are made with.
-        dt_proj: for each route (e, q).
-        dt_bias: for each route (e).
-        A_log: for each route (e, n): the decay rates are -exp(A_log).
-        D: for each route (e).
+        conv: (r, e, 1, k), of each route as `torch.nn.Conv1d` has it; None without a convolution.
+        conv_bias: (r, e), or None.
+        x_proj: (r, q + 2 n, e): what step sizes, B and C are made with.
+        dt_proj: (r, e, q).
+        dt_bias: (r, e).
+        A_log: (r, e, n): the decay rates are -exp(A_log).
+        D: (r, e).
         paths: (r, l) integers, see `archdsl.kernels.selective_scan`: convolution and scan go along them.
         gated: whether `xz` holds a gate.
         behind: taps of the convolution behind the current step.
@@ -33,13 +31,13 @@ class Inputs(NamedTuple):
     """
 
     xz: Tensor
-    conv: Sequence[Tensor]
-    conv_bias: Sequence[Tensor]
-    x_proj: Sequence[Tensor]
-    dt_proj: Sequence[Tensor]
-    dt_bias: Sequence[Tensor]
-    A_log: Sequence[Tensor]
-    D: Sequence[Tensor]
+    conv: Tensor | None
+    conv_bias: Tensor | None
+    x_proj: Tensor
+    dt_proj: Tensor
+    dt_bias: Tensor
+    A_log: Tensor
+    D: Tensor
     paths: Tensor | None
     gated: bool
     behind: int
@@ -55,17 +53,17 @@ class Inputs(NamedTuple):
     @property
     def channels(self) -> int:
         """e."""
-        return self.A_log[0].shape[0]
+        return self.A_log.shape[1]
 
     @property
     def state(self) -> int:
         """n."""
-        return self.A_log[0].shape[1]
+        return self.A_log.shape[2]
 
     @property
     def rank(self) -> int:
         """q."""
-        return self.dt_proj[0].shape[1]
+        return self.dt_proj.shape[2]
 
     @property
     def x(self) -> Tensor:
@@ -78,8 +76,8 @@ class Inputs(NamedTuple):
         return self.xz[..., self.channels :] if self.gated else None
 
     @property
-    def lists(self) -> tuple[Sequence[Tensor], ...]:
-        """The parameters, in order."""
+    def parameters(self) -> tuple[Tensor | None, ...]:
+        """In order."""
         return self[1:8]
 
 
@@ -89,7 +87,7 @@ class Outputs(NamedTuple):
     Args:
         y: (b, l, e) in the type of `xz`.
         states, ungated: what the scan saved; (0) where nothing is saved.
-        projected: (b, l, r, q + 2 n), what step sizes, B and C were cut from; (0) where nothing is saved.
+        projected: (r, b, l, q + 2 n), what step sizes, B and C were cut from; (0) where nothing is saved.
     """
 
     y: Tensor
@@ -99,10 +97,7 @@ class Outputs(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Gradients of `xz` and of the parameters, in their types; None where there are no such parameters.
-
-    Those of all routes are one tensor, r in front.
-    """
+    """Gradients of `xz` and of the parameters, in their types; None where there are no such parameters."""
 
     xz: Tensor
     conv: Tensor | None
@@ -116,33 +111,39 @@ class Gradients(NamedTuple):
 
 def need_fitting(x: Inputs) -> None:
     """Raises ValueError where shapes or types do not fit."""
+    for name in ("A_log", "dt_proj"):
+        if getattr(x, name).ndim != 3:
+            raise ValueError(f"mamba_inner: {name} has {getattr(x, name).ndim} dimensions, expected 3")
     routes, channels, state, rank = x.routes, x.channels, x.state, x.rank
     if x.xz.ndim != 3 or x.xz.shape[2] != channels * (2 if x.gated else 1):
         raise ValueError(f"mamba_inner: {tuple(x.xz.shape)} holds no tokens of {channels} channels")
-    taps = x.conv[0].shape[-1] if x.conv else 1
+    taps = 1 if x.conv is None else x.conv.shape[-1]
     wanted = {
-        "conv": (channels, 1, taps),
-        "conv_bias": (channels,),
-        "x_proj": (rank + 2 * state, channels),
-        "dt_proj": (channels, rank),
-        "dt_bias": (channels,),
-        "A_log": (channels, state),
-        "D": (channels,),
+        "conv": (routes, channels, 1, taps),
+        "conv_bias": (routes, channels),
+        "x_proj": (routes, rank + 2 * state, channels),
+        "dt_proj": (routes, channels, rank),
+        "dt_bias": (routes, channels),
+        "A_log": (routes, channels, state),
+        "D": (routes, channels),
     }
-    for (name, shape), listed in zip(wanted.items(), x.lists, strict=True):
-        if len(listed) != routes and (listed or not name.startswith("conv")):
-            raise ValueError(f"mamba_inner: {len(listed)} of {name} for {routes} routes")
-        for tensor in listed:
-            if tuple(tensor.shape) != shape:
-                raise ValueError(f"mamba_inner: {name} is {tuple(tensor.shape)}, expected {shape}")
-            if tensor.dtype != x.xz.dtype and name not in ("dt_bias", "A_log", "D"):
-                raise ValueError(f"mamba_inner: {name} is {tensor.dtype}, xz is {x.xz.dtype}")
+    for (name, shape), tensor in zip(wanted.items(), x.parameters, strict=True):
+        if tensor is None:
+            continue
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"mamba_inner: {name} is {tuple(tensor.shape)}, expected {shape}")
+        if tensor.dtype != x.xz.dtype and name not in ("dt_bias", "A_log", "D"):
+            raise ValueError(f"mamba_inner: {name} is {tensor.dtype}, xz is {x.xz.dtype}")
     if x.paths is not None and tuple(x.paths.shape) != (routes, x.xz.shape[1]):
         raise ValueError(f"mamba_inner: paths is {tuple(x.paths.shape)}, expected {(routes, x.xz.shape[1])}")
     if not 0 <= x.behind < taps:
         raise ValueError(f"mamba_inner: {x.behind} of {taps} taps cannot stand behind")
 
 
-def stacked(listed: Sequence[Tensor]) -> Tensor:
-    """Tensors of all routes as one, r in front; without a copy where there is one route."""
-    return listed[0].unsqueeze(0) if len(listed) == 1 else torch.stack(list(listed))
+def projected(x: Inputs) -> Tensor:
+    """Memory for `Outputs.projected`; routes that read one sequence stand side by side."""
+    batch, length = x.xz.shape[:2]
+    width = x.rank + 2 * x.state
+    if x.conv is None:
+        return x.xz.new_empty(batch, length, x.routes, width).permute(2, 0, 1, 3)
+    return x.xz.new_empty(x.routes, batch, length, width)

@@ -10,7 +10,7 @@ from torch import Tensor
 from archdsl.kernels.define import fake, gradient, operator
 from archdsl.kernels.flops import tell_counters
 from archdsl.kernels.mamba_inner import composed
-from archdsl.kernels.mamba_inner.inputs import Inputs, Outputs, need_fitting
+from archdsl.kernels.mamba_inner.inputs import Inputs, Outputs, need_fitting, projected
 from archdsl.kernels.selective_scan import CHUNK
 
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -36,7 +36,7 @@ def mamba_inner(x: Inputs, backend: str = "auto") -> Tensor:
     need_fitting(x)
     tell_counters()
     saves = torch.is_grad_enabled() and (
-        x.xz.requires_grad or any(v.requires_grad for listed in x.lists for v in listed)
+        x.xz.requires_grad or any(v is not None and v.requires_grad for v in x.parameters)
     )
     y: Tensor = forward_operator(*x, saves, backend)[0]
     return y
@@ -45,13 +45,13 @@ def mamba_inner(x: Inputs, backend: str = "auto") -> Tensor:
 @operator("mamba_inner")
 def forward_operator(
     xz: Tensor,
-    conv: Sequence[Tensor],
-    conv_bias: Sequence[Tensor],
-    x_proj: Sequence[Tensor],
-    dt_proj: Sequence[Tensor],
-    dt_bias: Sequence[Tensor],
-    A_log: Sequence[Tensor],
-    D: Sequence[Tensor],
+    conv: Tensor | None,
+    conv_bias: Tensor | None,
+    x_proj: Tensor,
+    dt_proj: Tensor,
+    dt_bias: Tensor,
+    A_log: Tensor,
+    D: Tensor,
     paths: Tensor | None,
     gated: bool,
     behind: int,
@@ -73,13 +73,13 @@ def forward_operator(
 def backward_operator(
     dout: Tensor,
     xz: Tensor,
-    conv: Sequence[Tensor],
-    conv_bias: Sequence[Tensor],
-    x_proj: Sequence[Tensor],
-    dt_proj: Sequence[Tensor],
-    dt_bias: Sequence[Tensor],
-    A_log: Sequence[Tensor],
-    D: Sequence[Tensor],
+    conv: Tensor | None,
+    conv_bias: Tensor | None,
+    x_proj: Tensor,
+    dt_proj: Tensor,
+    dt_bias: Tensor,
+    A_log: Tensor,
+    D: Tensor,
     paths: Tensor | None,
     gated: bool,
     behind: int,
@@ -131,45 +131,37 @@ def _outputs(x: Inputs, saves: bool) -> Four:
         y,
         x.xz.new_empty(shape, dtype=kept),
         torch.empty_like(y) if x.gated else nothing,
-        x.xz.new_empty(batch, length, x.routes, x.rank + 2 * x.state),
+        projected(x),
     )
 
 
 def _gradients(x: Inputs) -> Eight:
     """Empty gradients of the right shapes and types."""
-    parameters = (
-        x.xz.new_empty((x.routes, *listed[0].shape), dtype=listed[0].dtype) if listed else x.xz.new_empty(0)
-        for listed in x.lists
-    )
-    return x.xz.new_empty(x.xz.shape), *parameters  # type: ignore[return-value]
+    given = (x.xz, *x.parameters)
+    return tuple(x.xz.new_empty(0) if v is None else v.new_empty(v.shape) for v in given)  # type: ignore[return-value]
 
 
 def _setup_context(
     ctx: torch.autograd.function.FunctionCtx, inputs: tuple[object, ...], output: Four
 ) -> None:
-    x = Inputs(*inputs[:14])  # type: ignore[arg-type]
     _, *saved = output
-    kept = (x.xz, x.paths, *saved, *(v for listed in x.lists for v in listed))
-    ctx.save_for_backward(*kept)  # type: ignore[arg-type]
-    ctx.lengths = [len(listed) for listed in x.lists]  # type: ignore[attr-defined]
-    ctx.options = x[9:]  # type: ignore[attr-defined]
+    ctx.save_for_backward(*inputs[:9], *saved)  # type: ignore[arg-type]
+    ctx.options = inputs[9:14]  # type: ignore[attr-defined]
     ctx.backend = inputs[15]  # type: ignore[attr-defined]
     ctx.set_materialize_grads(False)
 
 
 def _autograd(
     ctx: torch.autograd.function.FunctionCtx, dout: Tensor | None, *unused: Tensor | None
-) -> tuple[object, ...]:
-    xz, paths, states, ungated, projected, *parameters = ctx.saved_tensors  # type: ignore[attr-defined]
-    lengths: list[int] = ctx.lengths  # type: ignore[attr-defined]
+) -> tuple[Tensor | None, ...]:
+    *given, states, ungated, projected = ctx.saved_tensors  # type: ignore[attr-defined]
     nothing = (None,) * 8
     if dout is None:
-        return (None, *([None] * n for n in lengths), *nothing)
-    ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
-    lists = [parameters[end - n : end] for n, end in zip(lengths, ends, strict=True)]
+        return (None,) * 8 + nothing
     options, backend = ctx.options, ctx.backend  # type: ignore[attr-defined]
-    dxz, *found = backward_operator(dout, xz, *lists, paths, *options, backend, states, ungated, projected)
-    return (dxz, *(list(v.unbind()) if n else [] for n, v in zip(lengths, found, strict=True)), *nothing)
+    gradients = backward_operator(dout, *given, *options, backend, states, ungated, projected)
+    found = (None if v is None else g for v, g in zip(given[:8], gradients, strict=True))
+    return (*found, *nothing)
 
 
 gradient("mamba_inner", _autograd, _setup_context)

@@ -31,9 +31,9 @@ def _route(x: Inputs, k: int) -> Tensor:
     rows = rows if x.paths is None else x.paths[k]
     rows = rows.flip(0) if x.reverse[k] else rows
     u = u[:, rows]
-    if x.conv:
+    if x.conv is not None:
         around = (x.conv[k].shape[-1] - 1 - x.behind, x.behind)
-        bias = x.conv_bias[k] if x.conv_bias else None
+        bias = x.conv_bias[k] if x.conv_bias is not None else None
         u = F.silu(F.conv1d(F.pad(u.mT, around), x.conv[k], bias, groups=x.channels)).mT
     dt, B, C = torch.split(F.linear(u, x.x_proj[k]), [x.rank, x.state, x.state], dim=-1)
     delta = F.softplus(F.linear(dt, x.dt_proj[k]) + x.dt_bias_times * x.dt_bias[k])

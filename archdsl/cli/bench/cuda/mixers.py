@@ -80,7 +80,7 @@ def ours(x: Mixer, backend: str = "auto") -> Ready:
     def run(*v: Tensor) -> Tensor:
         xz, conv, conv_bias, x_proj, dt_proj, out, A_log, D, dt_bias = v
         given = Inputs(
-            xz, [conv], [conv_bias], [x_proj], [dt_proj], [dt_bias], [A_log], [D],
+            xz, conv[None], conv_bias[None], x_proj[None], dt_proj[None], dt_bias[None], A_log[None], D[None],
             paths=None, gated=True, behind=0, dt_bias_times=1, reverse=(False,), mean=False,
         )  # fmt: skip
         return F.linear(mamba_inner(given, backend), out)
