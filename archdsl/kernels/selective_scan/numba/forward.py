@@ -55,8 +55,10 @@ LOG2_E = 1.4426950408889634
 SMALL = 125.0
 """Powers of 2 below this size need no care."""
 ROOMS = 4 * ROOM
-GROUP = 4
+GROUP = 8
 """Blocks in a task at most: B and C are read once for all, and rows of memory in longer pieces."""
+GROUP_STATES = 8 * 16
+"""Blocks times states at most, for states that stay in the first cache."""
 SUMS = 4096
 """Steps times blocks at most where routes are merged, for sums that stay in the second cache."""
 
@@ -79,7 +81,9 @@ def _division(x: Inputs, merged: bool) -> tuple[int, int]:
     routes, images, steps, channels = x.u.shape
     blocks = -(-channels // 16)
     sequences = images if merged else images * routes
-    group = min(GROUP, max(1, SUMS // steps)) if merged and routes > 1 else GROUP
+    group = min(GROUP, max(1, GROUP_STATES // x.A.shape[2]))
+    if merged and routes > 1:
+        group = min(group, max(1, SUMS // steps))
     threads = torch.get_num_threads()
     while group > 1 and threads > 1 and sequences * -(-blocks // group) < 4 * threads:
         group //= 2

@@ -83,13 +83,19 @@ def store(at: int, p: Integers, which: int, block: Block, chunk: Chunk, of: Any)
     offset = block.route * p[which + OF_ROUTE] + block.image * p[which + OF_IMAGE] + block.channel * across
     address = p[which] + of.size * offset
     if p[STEPS_LAST] == 0:
+        last = p[STEPS] - 1
         for i in range(chunk.places):
             row = simd.get_int(chunk.rows, chunk.start + i)
             simd.store_some(address, row * step, simd.load(at, 16 * i), block.width, of)
+            place = min(max(chunk.start + i + chunk.ahead, 0), last)
+            simd.prefetch(address, simd.get_int(chunk.rows, place) * step, of)
     elif p[PATHS] == 0:
         for i in range(0, chunk.places, 16):
             some = min(16, chunk.places - i)
-            simd.store_transposed(at + 64 * i, address, chunk.start + i, across, block.width, some, of)
+            first = chunk.start + i
+            simd.store_transposed(at + 64 * i, address, first, across, block.width, some, of)
+            for c in range(block.width):
+                simd.prefetch(address, first + chunk.ahead + c * across, of)
     else:
         for i in range(chunk.places):
             row = simd.get_int(chunk.rows, chunk.start + i)
