@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from archdsl.cli.bench.memory import most_bytes
 from archdsl.cli.bench.networks import WAYS, one_step
 from archdsl.cli.bench.peers import loop_kernel
 from archdsl.kernels.selective_scan import LADDER
@@ -69,6 +72,14 @@ def test_steps_of_training_are_run_in_every_way(archdsl: Any, spec: str, tmp_pat
 def test_memory_of_a_step_is_told(spec: str) -> None:
     before, most = one_step(spec, 1, "torch loop", None, 1)
     assert 2**20 < before <= most
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process counts its own memory only")
+def test_memory_of_the_process_that_starts_another_is_not_counted() -> None:
+    ballast = bytearray(b"1") * most_bytes()
+    code = "from archdsl.cli.bench.memory import most_bytes; print(most_bytes())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < len(ballast)
 
 
 @pytest.mark.slow

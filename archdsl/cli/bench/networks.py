@@ -21,6 +21,7 @@ from torch import Tensor, nn
 import archdsl
 from archdsl.cli.bench.groups import Group, measured, medians, ratios, wrong
 from archdsl.cli.bench.journal import Journal, Row
+from archdsl.cli.bench.memory import most_bytes
 from archdsl.cli.bench.peers import loop_kernel
 from archdsl.cli.bench.timing import Plan, clock, in_turns
 from archdsl.cli.machine import conditions
@@ -274,13 +275,6 @@ def one_step(model: str, batch: int, way: str, image: int | None, threads: int) 
     with with_loop():
         network = built(model, WAYS[way], image)
         run = training(network, *batch_of(network, batch))
-        before = _most_bytes()
+        before = most_bytes()
         run()
-    return [before, _most_bytes()]
-
-
-def _most_bytes() -> int:
-    import resource
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
+    return [before, most_bytes()]
