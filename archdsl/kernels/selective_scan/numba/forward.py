@@ -59,7 +59,7 @@ GROUP = 8
 """Blocks in a task at most: B and C are read once for all, and rows of memory in longer pieces."""
 GROUP_STATES = 8 * 16
 """Blocks times states at most, for states that stay in the first cache."""
-SUMS = 4096
+SUMS = 8192
 """Steps times blocks at most where routes are merged, for sums that stay in the second cache."""
 
 
