@@ -45,12 +45,14 @@ def spread(kernel: Kernel[..., None], tasks: int, *args: Any) -> None:
 
 @functools.cache
 def team_library() -> int:
-    """Where `GOMP_parallel` is in this process, 0 where torch isn't linked with it."""
-    try:
-        found = ctypes.CDLL(torch._C.__file__).GOMP_parallel
-    except (OSError, AttributeError):
-        return 0
-    return ctypes.cast(found, ctypes.c_void_p).value or 0
+    """Where `GOMP_parallel` is in this process, 0 where torch isn't linked with it.
+
+    What the process has preloaded (another OpenMP) comes first, as it does for torch itself.
+    """
+    for library in (None, torch._C.__file__):
+        with contextlib.suppress(OSError, AttributeError, TypeError):
+            return ctypes.cast(ctypes.CDLL(library).GOMP_parallel, ctypes.c_void_p).value or 0
+    return 0
 
 
 @functools.cache

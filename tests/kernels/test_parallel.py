@@ -95,6 +95,15 @@ def for_ever():
 threading.Thread(target=for_ever, daemon=True).start()
 atexit.register(lambda: (check(), print("right", flush=True)))
 """
+PRELOADED = """
+from archdsl.kernels.parallel import team_library
+torch.set_num_threads(2)
+check()
+for line in open("/proc/self/maps"):
+    first, last = (int(end, 16) for end in line.split()[0].split("-"))
+    if first <= team_library() < last:
+        print(line.split()[-1])
+"""
 INTERRUPT = """
 torch.set_num_threads(2)
 if FORKED:
@@ -159,6 +168,19 @@ def test_an_interrupt_leaves_it_usable(forked: bool, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=120)
         assert (out, process.returncode) == ("right\n", 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a preloaded library and /proc")
+def test_a_preloaded_openmp_is_the_one_that_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    libraries = [*Path(torch.__file__).parent.glob("lib/libgomp*")]
+    if not libraries:
+        pytest.skip("torch comes without an OpenMP of its own")
+    other = tmp_path / "libother.so"
+    other.write_bytes(libraries[0].read_bytes().replace(b"libgomp.so.1\0", b"libother.so.\0"))
+    monkeypatch.setenv("LD_PRELOAD", str(other))
+    with started(PRELOADED, tmp_path) as process:
+        out, _ = process.communicate(timeout=120)
+        assert (out, process.returncode) == (f"{other}\n", 0)
 
 
 @kernel
