@@ -47,7 +47,8 @@ def backward(
         dx_proj, ddt_proj = (w.new_empty(w.shape) for w in (x.x_proj, x.dt_proj))
         for k in range(x.routes):
             rows, low, dlow = _rows(ddelta[k]), _rows(projected[k]), _rows(dprojected[k])
-            torch.mm(rows, x.dt_proj[k], out=dlow[:, :rank])
+            # Turned this way round, these two take MKL half to two thirds of the time.
+            dlow[:, :rank] = torch.mm(x.dt_proj[k].T, rows.T).T
             ddt_proj[k] = torch.mm(low[:, :rank].T, rows).T
         dprojected[..., rank : rank + state] = dB
         dprojected[..., rank + state :] = dC
