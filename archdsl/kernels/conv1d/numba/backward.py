@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,6 +37,7 @@ from archdsl.kernels.conv1d.numba.packing import (
 )
 from archdsl.kernels.jit import kernel
 from archdsl.kernels.parallel import spread
+from archdsl.kernels.simd import routine
 
 STRIP = 32
 """Channels of a task: two vectors."""
@@ -51,7 +51,9 @@ def backward(dout: Tensor, x: Inputs) -> Gradients:
     batch = x.x.shape[-3]
     sums = weight.new_empty(batch, routes, taps + 1, channels)
     tasks = batch * ((channels + STRIP - 1) // STRIP)
-    spread(_differentiate, tasks, packed(x, weight, bias, dout, dx, sums.data_ptr()), MARKS[x.x.dtype])
+    p = packed(x, weight, bias, dout, dx, sums.data_ptr())
+    memory = 4 * STRIP * (3 * (x.x.shape[-2] + 3) + 2 * taps)
+    spread(_differentiate, tasks, p, memory, MARKS[x.x.dtype])
     total = sums.sum(0)
     return Gradients(
         dx,
@@ -61,16 +63,23 @@ def backward(dout: Tensor, x: Inputs) -> Gradients:
 
 
 @kernel
-def _differentiate(first: int, last: int, p: Integers, of: Any) -> None:
+def _differentiate(first: int, last: int, p: Integers, memory: int, of: Any) -> None:
     """The tasks `first` to `last`: strips of channels of the images, all routes."""
+    place = simd.allocate(memory)
+    _tasks(first, last, p, place, of)
+    simd.release(place)
+
+
+@routine
+def _tasks(first: int, last: int, p: Integers, memory: int, of: Any) -> None:
+    """What `_differentiate` does, with memory for it."""
     steps, channels, taps, before = p[STEPS], p[CHANNELS], p[TAPS], p[BEFORE]
     sums = p[MORE + p[ROUTES]]
     strips = (channels + STRIP - 1) // STRIP
     behind = taps - 1 - before
     padded = (steps + 3) // 4 * 4
     # x: (padded + taps - 1, STRIP), da: the same, in the order of reading; dx: (padded, STRIP), by row
-    room = np.empty(STRIP * (3 * padded + 2 * taps), np.float32)
-    x = room.ctypes.data
+    x = memory
     da = x + 4 * STRIP * (padded + taps - 1)
     dx = da + 4 * STRIP * (padded + taps - 1)
     common = p[X + OF_ROUTE] == 0 and p[DX + OF_ROUTE] == 0
@@ -91,10 +100,9 @@ def _differentiate(first: int, last: int, p: Integers, of: Any) -> None:
                 _turn_back(da + at, weight, dx + at, p, route, channel, width, adds)
             if not common or route == p[ROUTES] - 1:
                 _write(dx, p, route, image, begin, end, of)
-    room[0] = 0  # keeps it to here
 
 
-@kernel
+@routine
 def _read(
     to: int,
     p: Integers,
@@ -108,8 +116,8 @@ def _read(
     of: Any,
 ) -> None:
     """A strip of a sequence in the order of reading, `before` rows of zeros in front, zeros behind."""
-    start = p[which] + of.itemsize * (route * p[which + OF_ROUTE] + image * p[which + OF_IMAGE])
-    zero = simd.splat(np.float32(0.0))
+    start = p[which] + of.size * (route * p[which + OF_ROUTE] + image * p[which + OF_IMAGE])
+    zero = simd.splat(0.0)
     for i in range(count):
         step = i - before
         inside = step >= 0 and step < p[STEPS]
@@ -119,13 +127,13 @@ def _read(
             simd.store(to, STRIP * i + channel - begin, value)
 
 
-@kernel
+@routine
 def _before_silu(
     x: int, da: int, weight: int, bias: int, to: int, p: Integers, channel: int, width: int
 ) -> None:
     """From the gradient of the result that of what went into silu, in its place; those of taps and bias."""
     channels, taps, steps = p[CHANNELS], p[TAPS], p[STEPS]
-    zero, one = simd.splat(np.float32(0.0)), simd.splat(np.float32(1.0))
+    zero, one = simd.splat(0.0), simd.splat(1.0)
     for j in range(taps + 1):
         simd.store_some(to, j * channels + channel, zero, width)
     for t in range(0, steps, 4):
@@ -164,7 +172,7 @@ def _before_silu(
         simd.store_some(to, tap, load_up_to(to, tap, width) + ((g0 + g1) + (g2 + g3)), width)
 
 
-@kernel
+@routine
 def _turn_back(
     da: int, weight: int, dx: int, p: Integers, route: int, channel: int, width: int, adds: bool
 ) -> None:
@@ -172,7 +180,7 @@ def _turn_back(
     channels, taps, steps = p[CHANNELS], p[TAPS], p[STEPS]
     for t in range(0, steps, 4):
         at = STRIP * t
-        a0 = simd.splat(np.float32(0.0))
+        a0 = simd.splat(0.0)
         a1, a2, a3 = a0, a0, a0
         for j in range(taps):
             w, row = load_up_to(weight, (taps - 1 - j) * channels + channel, width), at + STRIP * j
@@ -186,7 +194,7 @@ def _turn_back(
         _put(dx, p, route, t + 3, a3, adds)
 
 
-@kernel
+@routine
 def _put(dx: int, p: Integers, route: int, step: int, value: Any, adds: bool) -> None:
     """A step's share of the gradient to its row; steps behind the sequence have none."""
     if step < p[STEPS]:
@@ -194,10 +202,10 @@ def _put(dx: int, p: Integers, route: int, step: int, value: Any, adds: bool) ->
         simd.store(dx, row, value + simd.load(dx, row) if adds else value)
 
 
-@kernel
+@routine
 def _write(dx: int, p: Integers, route: int, image: int, begin: int, end: int, of: Any) -> None:
     """A strip of the gradient of the sequence to its place."""
-    size = of.itemsize
+    size = of.size
     start = p[DX] + size * (route * p[DX + OF_ROUTE] + image * p[DX + OF_IMAGE])
     for row in range(p[STEPS]):
         for channel in range(begin, end, 16):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +27,7 @@ from archdsl.kernels.conv1d.numba.packing import (
 )
 from archdsl.kernels.jit import kernel
 from archdsl.kernels.parallel import spread
+from archdsl.kernels.simd import routine
 
 BLOCK = 64
 
@@ -39,8 +39,14 @@ def forward(x: Inputs) -> Tensor:
     weight, bias = parameters(x)
     _, batch, length, _ = y.shape
     tasks = batch * ((length + BLOCK - 1) // BLOCK)
-    spread(_convolve, tasks, packed(x, weight, bias, y), MARKS[x.x.dtype])
+    spread(_convolve, tasks, packed(x, weight, bias, y), _memory(weight), MARKS[x.x.dtype])
     return y
+
+
+def _memory(weight: Tensor) -> int:
+    """Bytes of memory for tasks, one after the other: see `_tasks`."""
+    _, taps, channels = weight.shape
+    return 8 * (2 * BLOCK + taps + taps % 2) + 128 * -(-channels // 16)
 
 
 def parameters(x: Inputs) -> tuple[Tensor, Tensor | None]:
@@ -50,30 +56,39 @@ def parameters(x: Inputs) -> tuple[Tensor, Tensor | None]:
 
 
 @kernel
-def _convolve(first: int, last: int, p: Integers, of: Any) -> None:
+def _convolve(first: int, last: int, p: Integers, memory: int, of: Any) -> None:
     """The tasks `first` to `last`: blocks of steps of the images, all routes."""
+    place = simd.allocate(memory)
+    _tasks(first, last, p, place, of)
+    simd.release(place)
+
+
+@routine
+def _tasks(first: int, last: int, p: Integers, memory: int, of: Any) -> None:
+    """What `_convolve` does, with memory for it."""
     steps, channels, taps = p[STEPS], p[CHANNELS], p[TAPS]
     blocks = (steps + BLOCK - 1) // BLOCK
-    nothing = np.zeros(2 * channels, np.float32)
-    table = np.empty(2 * BLOCK + taps, np.int64)
-    zeros = nothing.ctypes.data
-    read = table.ctypes.data
+    # Addresses of rows to read and to write; a row of zeros, and one that nobody reads.
+    read = memory
     write = read + 8 * (BLOCK + taps)
+    zeros = write + 8 * BLOCK
+    padded = (channels + 15) // 16 * 16
+    for i in range(0, padded, 16):
+        simd.store(zeros, i, simd.splat(0.0))
     for task in range(first, last):
         image = task // blocks
         start = task % blocks * BLOCK
         count = min(BLOCK, steps - start)
         for route in range(p[ROUTES]):
             place_rows(read, p, X, route, image, start - p[BEFORE], BLOCK + taps - 1, zeros, of)
-            place_rows(write, p, Y, route, image, start, BLOCK, zeros + 4 * channels, of)
+            place_rows(write, p, Y, route, image, start, BLOCK, zeros + 4 * padded, of)
             weight = p[WEIGHT] + 4 * route * taps * channels
             bias = 0 if p[BIAS] == 0 else p[BIAS] + 4 * route * channels
             for i in range(0, count, 4):
                 _four_steps(read + 8 * i, write + 8 * i, weight, bias, channels, taps, p[SILU] != 0, of)
-    nothing[0], table[0] = 0, 0  # keeps them to here
 
 
-@kernel
+@routine
 def _four_steps(
     read: int, write: int, weight: int, bias: int, channels: int, taps: int, silu: bool, of: Any
 ) -> None:
@@ -81,49 +96,62 @@ def _four_steps(
 
     Steps behind the sequence go to a row that nobody reads.
     """
-    y0, y1, y2, y3 = (
-        simd.get_int(write, 0),
-        simd.get_int(write, 1),
-        simd.get_int(write, 2),
-        simd.get_int(write, 3),
-    )
-    for channel in range(0, channels, 16):
-        width = min(16, channels - channel)
-        a0 = start_at(bias, channel, width)
-        a1, a2, a3 = a0, a0, a0
-        for j in range(taps):
-            w = load_up_to(weight, j * channels + channel, width)
-            a0 = simd.fma(w, load_as(simd.get_int(read, j), channel, width, of), a0)
-            a1 = simd.fma(w, load_as(simd.get_int(read, j + 1), channel, width, of), a1)
-            a2 = simd.fma(w, load_as(simd.get_int(read, j + 2), channel, width, of), a2)
-            a3 = simd.fma(w, load_as(simd.get_int(read, j + 3), channel, width, of), a3)
-        if silu:
-            a0, a1, a2, a3 = simd.silu(a0), simd.silu(a1), simd.silu(a2), simd.silu(a3)
-        store_as(y0, channel, a0, width, of)
-        store_as(y1, channel, a1, width, of)
-        store_as(y2, channel, a2, width, of)
-        store_as(y3, channel, a3, width, of)
+    even = channels // 16 * 16
+    for channel in range(0, even, 16):
+        _four_vectors(read, write, weight, bias, channels, taps, silu, channel, 16, of)
+    if even < channels:
+        _four_vectors(read, write, weight, bias, channels, taps, silu, even, channels - even, of)
 
 
-@kernel
+@routine
+def _four_vectors(
+    read: int,
+    write: int,
+    weight: int,
+    bias: int,
+    channels: int,
+    taps: int,
+    silu: bool,
+    channel: int,
+    width: int,
+    of: Any,
+) -> None:
+    """The same for `width` channels."""
+    a0 = start_at(bias, channel, width)
+    a1, a2, a3 = a0, a0, a0
+    for j in range(taps):
+        w = load_up_to(weight, j * channels + channel, width)
+        a0 = simd.fma(w, load_as(simd.get_int(read, j), channel, width, of), a0)
+        a1 = simd.fma(w, load_as(simd.get_int(read, j + 1), channel, width, of), a1)
+        a2 = simd.fma(w, load_as(simd.get_int(read, j + 2), channel, width, of), a2)
+        a3 = simd.fma(w, load_as(simd.get_int(read, j + 3), channel, width, of), a3)
+    if silu:
+        a0, a1, a2, a3 = simd.silu(a0), simd.silu(a1), simd.silu(a2), simd.silu(a3)
+    store_as(simd.get_int(write, 0), channel, a0, width, of)
+    store_as(simd.get_int(write, 1), channel, a1, width, of)
+    store_as(simd.get_int(write, 2), channel, a2, width, of)
+    store_as(simd.get_int(write, 3), channel, a3, width, of)
+
+
+@routine
 def start_at(bias: int, channel: int, width: int) -> Any:
     """The bias of a block of channels, 0 without one."""
-    return simd.splat(np.float32(0.0)) if bias == 0 else load_up_to(bias, channel, width)
+    return simd.splat(0.0) if bias == 0 else load_up_to(bias, channel, width)
 
 
-@kernel
+@routine
 def load_up_to(address: int, offset: int, width: int) -> Any:
     """The first `width` of 16 float32."""
     return simd.load(address, offset) if width == 16 else simd.load_some(address, offset, width)
 
 
-@kernel
+@routine
 def load_as(address: int, offset: int, width: int, of: Any) -> Any:
     """The first `width` of 16 numbers of a sequence."""
     return simd.load(address, offset, of) if width == 16 else simd.load_some(address, offset, width, of)
 
 
-@kernel
+@routine
 def store_as(address: int, offset: int, value: Any, width: int, of: Any) -> None:
     """The first `width` lanes to a sequence."""
     if width == 16:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from archdsl.kernels import simd
 from archdsl.kernels.conv1d.inputs import Inputs
-from archdsl.kernels.jit import kernel
+from archdsl.kernels.simd import routine
 
 # Places in the array. A sequence takes four: its address and its strides along routes, images and steps.
 ROUTES, IMAGES, STEPS, CHANNELS, TAPS, BEFORE, SILU = range(7)
@@ -70,19 +70,19 @@ def _sequence(v: Tensor) -> tuple[int, ...]:
     return (v.data_ptr(), *v.stride()[:3]) if v.ndim == 4 else (v.data_ptr(), 0, *v.stride()[:2])
 
 
-@kernel
+@routine
 def row_of(p: Integers, route: int, step: int) -> int:
     """The row that a route reads at a step of its own order."""
     at = p[STEPS] - 1 - step if p[MORE + route] != 0 else step
     return at if p[PATHS] == 0 else simd.get_int(p[PATHS], route * p[STEPS] + at)
 
 
-@kernel
+@routine
 def place_rows(
     to: int, p: Integers, which: int, route: int, image: int, first: int, count: int, zeros: int, of: Any
 ) -> None:
     """The addresses of the rows of steps `first` to `first + count` of a sequence, to a table at `to`."""
-    size = of.itemsize
+    size = of.size
     start = p[which + ADDRESS] + size * (route * p[which + OF_ROUTE] + image * p[which + OF_IMAGE])
     stride = size * p[which + OF_STEP]
     for i in range(count):
