@@ -100,11 +100,12 @@ def test_a_model_that_timm_has_runs_beside_it(archdsl: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("layout", ["bld", "bdl"])
-def test_the_loop_proves_itself_on_the_ladder(layout: str) -> None:
-    with LADDER.with_candidates(loop_kernel.candidate()):
+@pytest.mark.parametrize("name", [loop_kernel.STEPS, loop_kernel.RUNS])
+def test_the_loops_prove_themselves_on_the_ladder(name: str, layout: str) -> None:
+    with LADDER.with_candidates(*loop_kernel.candidates()):
         call = LADDER.typical("cpu", torch.float32, layout)
-        assert LADDER.choose(call, loop_kernel.NAME).name == loop_kernel.NAME
-        assert LADDER.choose(call).name != loop_kernel.NAME
+        assert LADDER.choose(call, name).name == name
+        assert LADDER.choose(call).name != name
 
 
 def test_a_model_without_the_right_channels_is_refused(archdsl: Any, tmp_path: Path) -> None:

@@ -69,7 +69,14 @@ WAYS = {
     OURS: Way("auto", True, "as `archdsl.build` gives it"),
     "archdsl, unfused": Way("auto", False, "fuse = False: the kernels of the scan, the rest by PyTorch"),
     "reference scan": Way("reference", False, "fuse = False, the scan by our reference in PyTorch"),
-    "torch loop": Way(loop_kernel.NAME, False, "fuse = False, the scan by our fastest loop of PyTorch"),
+    "torch loop": Way(
+        loop_kernel.STEPS,
+        False,
+        "fuse = False, the scan by a loop over steps in PyTorch; its backward is that of the loop in runs",
+    ),
+    "torch loop in runs": Way(
+        loop_kernel.RUNS, False, "fuse = False, the scan by our fastest loop of PyTorch"
+    ),
 }
 REFERENCE = "reference scan"
 
@@ -158,7 +165,7 @@ class Networks:
     def _measure(self, item: Item) -> Row:
         group = Group()
         prepare = training if self.training else inference
-        with with_loop():
+        with with_loops():
             networks = {OURS: built(item.model, WAYS[OURS], self.image)}
             if has_scans(networks[OURS]):
                 networks |= {n: built(item.model, w, self.image) for n, w in WAYS.items() if n != OURS}
@@ -187,9 +194,9 @@ def has_scans(network: nn.Module) -> bool:
 
 
 @contextmanager
-def with_loop() -> Iterator[None]:
-    """With the loop of PyTorch on the ladder of the scan."""
-    with LADDER.with_candidates(loop_kernel.candidate()):
+def with_loops() -> Iterator[None]:
+    """With the loops of PyTorch on the ladder of the scan."""
+    with LADDER.with_candidates(*loop_kernel.candidates()):
         yield
 
 
@@ -272,7 +279,7 @@ def peak(item: Item, way: str, image: int | None, threads: int) -> tuple[int, in
 def one_step(model: str, batch: int, way: str, image: int | None, threads: int) -> list[int]:
     """What `peak` measures, in the process of its own."""
     torch.set_num_threads(threads)
-    with with_loop():
+    with with_loops():
         network = built(model, WAYS[way], image)
         run = training(network, *batch_of(network, batch))
         before = most_bytes()

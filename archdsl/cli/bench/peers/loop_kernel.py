@@ -1,12 +1,14 @@
-"""The fast loop of PyTorch as a kernel of the selective scan, to be put on its ladder for a comparison."""
+"""Loops of PyTorch as kernels of the selective scan, to be put on its ladder for a comparison."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from archdsl.cli.bench.peers import torch_runs
+from archdsl.cli.bench.peers import torch_loop, torch_runs
 from archdsl.cli.bench.peers.torch_runs import Sequence
 from archdsl.kernels.ladder import Candidate
 from archdsl.kernels.selective_scan.inputs import (
@@ -19,12 +21,12 @@ from archdsl.kernels.selective_scan.inputs import (
     saved_states_shape,
 )
 
-NAME = "torch-loop"
+STEPS, RUNS = "torch-loop", "torch-loop-in-runs"
 
 
-def forward(x: Inputs, saves: bool) -> Outputs:
+def forward(x: Inputs, saves: bool, loop: Callable[[Sequence], Tensor]) -> Outputs:
     """Every route by itself, then the merge and the gate. What it keeps as states is not a number."""
-    routes = [_back(x, k, torch_runs.forward(_route(x, k))) for k in range(len(x.reverse))]
+    routes = [_back(x, k, loop(_route(x, k))) for k in range(len(x.reverse))]
     ungated = torch.stack(routes) if x.merge == "none" else sum(routes[1:], routes[0]) * x.share
     y = ungated if x.z is None else ungated * F.silu(x.z.float()).to(ungated.dtype)
     if not saves:
@@ -34,7 +36,7 @@ def forward(x: Inputs, saves: bool) -> Outputs:
 
 
 def backward(dout: Tensor, x: Inputs, states: Tensor, ungated: Tensor) -> Gradients:
-    """The gradients of all inputs, by what the forward kept of the gate."""
+    """The gradients of all inputs in runs, by what the forward kept of the gate."""
     dy, dz = dout.float(), None
     if x.z is not None:
         z = x.z.float()
@@ -59,13 +61,20 @@ def _stacked(routes: list[Tensor | None]) -> Tensor | None:
     return torch.stack(there) if there else None
 
 
-def candidate() -> Candidate[Call, Kernel]:
-    """For `LADDER.with_candidates`; it serves where it is named."""
+def candidates() -> tuple[Candidate[Call, Kernel], ...]:
+    """For `LADDER.with_candidates`; they serve where they are named. They have one backward, the faster."""
+    return (_candidate(STEPS, torch_loop.forward), _candidate(RUNS, torch_runs.forward))
+
+
+def _candidate(name: str, loop: Callable[[Sequence], Tensor]) -> Candidate[Call, Kernel]:
+    def of_loop(x: Inputs, saves: bool) -> Outputs:
+        return forward(x, saves, loop)
+
     return Candidate(
-        NAME,
+        name,
         available=lambda: None,
         supports=lambda call: "it computes in float32" if call.dtype == torch.float64 else None,
-        load=lambda: Kernel(forward, backward),
+        load=lambda: Kernel(of_loop, backward),
         devices=("none",),
     )
 

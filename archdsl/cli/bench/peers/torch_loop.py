@@ -16,21 +16,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from archdsl.cli.bench.peers.peer import Peer, Ready, never_missing
+from archdsl.cli.bench.peers.torch_runs import Sequence
 from archdsl.cli.bench.problems import Problem
 
 
 @torch.no_grad()
-def step_by_step(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, bias: Tensor
-) -> Tensor:
-    """The recurrence as it stands, after what can be formed for the whole sequence at once.
+def forward(x: Sequence) -> Tensor:
+    """y (b, l, d) in the type of u, step by step, after what can be formed for the whole sequence at once.
 
     Everything of a step fits the cache; states are updated in place, rows of the output written in place.
     """
-    dt_lbd, u_lbd, h_bnd, y_lbd = _start(u, delta, A, bias)
-    A_nd = A.float().t().contiguous()
+    u_lbd = x.u.transpose(0, 1).float()
+    raw = x.delta.float() if x.delta_bias is None else x.delta.float() + x.delta_bias
+    dt_lbd = F.softplus(raw.transpose(0, 1)) if x.delta_softplus else raw.transpose(0, 1)
+    h_bnd = dt_lbd.new_zeros(x.u.shape[0], x.A.shape[1], x.u.shape[2])
+    y_lbd = torch.empty_like(u_lbd, memory_format=torch.contiguous_format)
+    A_nd = x.A.float().t().contiguous()
     du_lbnd = (dt_lbd * u_lbd).unsqueeze(2)
-    B_lbn1, C_lb1n = B.transpose(0, 1).float().unsqueeze(-1), C.transpose(0, 1).float().unsqueeze(2)
+    B_lbn1, C_lb1n = x.B.transpose(0, 1).float().unsqueeze(-1), x.C.transpose(0, 1).float().unsqueeze(2)
     a_bnd, x_bnd = torch.empty_like(h_bnd), torch.empty_like(h_bnd)
     rows = zip(dt_lbd.unsqueeze(2), du_lbnd, B_lbn1, C_lb1n, y_lbd.unsqueeze(2), strict=True)
     for dt, du, b, c, y in rows:
@@ -38,7 +41,11 @@ def step_by_step(
         torch.mul(du, b, out=x_bnd)
         h_bnd.mul_(a_bnd).add_(x_bnd)
         torch.matmul(c, h_bnd, out=y)
-    return _finish(y_lbd, u_lbd, D, z, u.dtype)
+    if x.D is not None:
+        y_lbd.addcmul_(x.D, u_lbd)
+    if x.z is not None:
+        y_lbd.mul_(F.silu(x.z.transpose(0, 1).float()))
+    return y_lbd.transpose(0, 1).to(x.u.dtype)
 
 
 def differentiable(
@@ -58,26 +65,13 @@ def differentiable(
     return (torch.addcmul(y_lbd, D, u_lbd) * F.silu(z_lbd)).transpose(0, 1).to(u.dtype)
 
 
-def _start(u: Tensor, delta: Tensor, A: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Step sizes and u (l, b, d), the first state (b, n, d), room for y (l, b, d)."""
-    dt_lbd = F.softplus((delta.float() + bias).transpose(0, 1))
-    u_lbd = u.transpose(0, 1).float()
-    h_bnd = dt_lbd.new_zeros(u.shape[0], A.shape[1], u.shape[2])
-    return dt_lbd, u_lbd, h_bnd, torch.empty_like(u_lbd, memory_format=torch.contiguous_format)
-
-
-def _finish(y_lbd: Tensor, u_lbd: Tensor, D: Tensor, z: Tensor, dtype: torch.dtype) -> Tensor:
-    """The skip and the gate, in place; (b, l, d)."""
-    y_lbd.addcmul_(D, u_lbd)
-    y_lbd.mul_(F.silu(z.transpose(0, 1).float()))
-    return y_lbd.transpose(0, 1).to(dtype)
-
-
 def loop_peer() -> Peer:
     """Step by step; the backward by autograd through the loop that it can follow."""
 
     def prepare(problem: Problem) -> Ready:
-        return Ready(lambda: step_by_step(*problem.arguments), _both(problem))
+        u, delta, A, B, C, D, z, bias = problem.arguments
+        x = Sequence(u, delta, A, B, C, D, z, bias)
+        return Ready(lambda: forward(x), _both(problem))
 
     what = "six operations a step, in place, products of the whole sequence first, (b, l, d)"
     return Peer("torch loop", what, never_missing, prepare)
