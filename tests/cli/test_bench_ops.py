@@ -21,6 +21,7 @@ import torch
 from archdsl.cli.bench.groups import Group, measured
 from archdsl.cli.bench.journal import Journal
 from archdsl.cli.bench.ours import exact
+from archdsl.cli.bench.parts import LEFT_OUT
 from archdsl.cli.bench.peers import cpp, published, torch_loop, torch_runs
 from archdsl.cli.bench.problems import Shape, problem, worst
 from archdsl.cli.bench.timing import Plan, clock, in_turns
@@ -93,6 +94,10 @@ def test_every_way_is_timed_or_has_a_reason(results: dict[str, Any]) -> None:
 def test_both_directions_are_timed_in_every_way(results: dict[str, Any]) -> None:
     wanted = {"one direction", "both, one call", "both, two calls", "both, flips", "both, flips, bdl"}
     assert [set(row["milliseconds"]) for row in results["both_directions"]] == [wanted, wanted]
+
+
+def test_parts_of_a_scan_are_timed(results: dict[str, Any]) -> None:
+    assert [set(row["milliseconds"]) for row in results["parts"]["scans"]] == [set(LEFT_OUT)]
 
 
 def test_limits_are_measured(results: dict[str, Any]) -> None:

@@ -42,6 +42,7 @@ def test_tables_show_every_way_and_shape(tmp_path: Path) -> None:
         "against": "numba, bld",
         "scans": [row],
         "both_directions": [],
+        "parts": {"what": "forward", "scans": []},
         "limits": {"exponentials_per_second": {"numba": 2e10}, "bytes_copied_per_second": {"4 MB": 1e11}},
         "share_of_exponentials": {"1 x 2 x 3 x 4": 0.41},
         "first_calls": {k: {"first call": {"processor": 1.0, "wall": 2.0}} for k in ("cold", "warm")},

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from archdsl.cli.bench.parts import ALL
+
 BEGIN = "<!-- measured: written by `make docs` from docs/results -->"
 END = "<!-- measured: end -->"
 SCANS, MODELS, TRAINING, GPU = "scan_cpu.json", "models_cpu.json", "train_cpu.json", "gpu.json"
@@ -74,6 +76,8 @@ def _scans(results: Row | None) -> list[str]:
     for which in dict.fromkeys(r["pass"] for r in results["both_directions"]):
         rows = [r for r in results["both_directions"] if r["pass"] == which]
         lines += [*_table(f"both directions, {which}", rows, "one direction"), ""]
+    lines += [f"What parts of a scan take: {results['parts']['what']}.", ""]
+    lines += [*_table("parts", results["parts"]["scans"], ALL), ""]
     limits = results["limits"]
     rates = [
         f"{r / 1e9:.1f} G exponentials a second ({n})" for n, r in limits["exponentials_per_second"].items()

@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 
 from archdsl.cli.bench.bars import Panel, draw
+from archdsl.cli.bench.parts import ALL
 from archdsl.cli.tables import console
 
 Results = Mapping[str, Any]
@@ -30,6 +31,7 @@ def show(results: Results) -> None:
                 f"both directions, {which}, float32", [r for r in both if r["pass"] == which], "one direction"
             )
         )
+    screen.print(_table("parts of the forward, float32", results["parts"]["scans"], ALL))
     for line in lines(results):
         screen.print(line, markup=False)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 import typer
 
-from archdsl.cli.bench import ours
+from archdsl.cli.bench import ours, parts
 from archdsl.cli.bench.groups import ALLOWED, Group, Outputs, measured, medians, ratios, wrong
 from archdsl.cli.bench.journal import Journal, Row
 from archdsl.cli.bench.limits import copies, exponentials
@@ -36,7 +36,7 @@ Results = dict[str, Any]
 
 
 class Item(NamedTuple):
-    """A group to measure: `one` direction or `both`, by type, pass and shape."""
+    """A group to measure: `one` direction, `both`, or `parts` of a scan, by type, pass and shape."""
 
     kind: str
     dtype: str
@@ -46,8 +46,8 @@ class Item(NamedTuple):
     @property
     def key(self) -> str:
         """In the journal, and as shown."""
-        directions = "both directions, " if self.kind == "both" else ""
-        return f"{directions}{self.dtype}, {PASSES[self.which]}, {self.shape.text}"
+        kind = {"one": "", "both": "both directions, ", "parts": "parts, "}[self.kind]
+        return f"{kind}{self.dtype}, {PASSES[self.which]}, {self.shape.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,7 @@ class Scans:
         """Measures what the journal does not hold yet."""
         items = [Item("one", *rest) for rest in product(DTYPES, PASSES, self.shapes)]
         items += [Item("both", "float32", *rest) for rest in product(PASSES, self.shapes)]
+        items += [Item("parts", "float32", "forward", shape) for shape in self.shapes]
         total = 1 + bool(self.first_calls) + len(items)
         limits = self._row(f"[1/{total}]", "limits", self._limits)
         first: Row = {}
@@ -128,7 +129,7 @@ class Scans:
             item: self._row(f"[{number}/{total}]", item.key, partial(self._measure, item))
             for number, item in enumerate(items, total - len(items) + 1)
         }
-        own = {*self.own, *ours.WAYS, ours.ONE_DIRECTION}
+        own = {*self.own, *ours.WAYS, ours.ONE_DIRECTION, *parts.LEFT_OUT}
         return {
             "what": WHAT.format(clock=_clock_text(self.threads)),
             **conditions(*PACKAGES),
@@ -138,6 +139,10 @@ class Scans:
             "peers": {p.name: {"what": p.what, "missing": p.missing()} for p in self.peers["float32"]},
             "scans": [_told(i, r, self.against) for i, r in rows.items() if i.kind == "one"],
             "both_directions": [_told(i, r, ours.ONE_DIRECTION) for i, r in rows.items() if i.kind == "both"],
+            "parts": {
+                "what": parts.WHAT,
+                "scans": [_told(i, r, parts.ALL) for i, r in rows.items() if i.kind == "parts"],
+            },
             "limits": limits,
             "share_of_exponentials": self._shares(limits, rows),
             "first_calls": {"what": WHAT_STARTS, **first} if first else {},
@@ -149,7 +154,7 @@ class Scans:
         return self.journal.row(key, measure)
 
     def _measure(self, item: Item) -> Row:
-        return (self._scan if item.kind == "one" else self._both_ways)(item)
+        return {"one": self._scan, "both": self._both_ways, "parts": self._parts}[item.kind](item)
 
     def _limits(self) -> Row:
         rates = exponentials(self.now, self.plan)
@@ -187,6 +192,11 @@ class Scans:
         )
         truth = lambda name: one if name == ours.ONE_DIRECTION else two  # noqa: E731
         return measured(group, truth, ALLOWED["float32"], self._timed)
+
+    def _parts(self, item: Item) -> Row:
+        x = problem(item.shape, torch.float32)
+        exact = parts.ways(x.to(torch.float64), ours.REFERENCE)
+        return measured(Group(parts.ways(x)), lambda name: exact[name](), ALLOWED["float32"], self._timed)
 
     def _shares(self, limits: Row, rows: dict[Item, Row]) -> dict[str, float]:
         """States a second of our forward at 16 states, over the best rate of exponentials, by shape."""
