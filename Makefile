@@ -27,7 +27,7 @@ help:
 	@echo "make fmt       format code, specs and searches"
 	@echo "make docs      write the pages that come from the code"
 	@echo "make bench     measure checks, what searches cost, and a search against random (15 minutes)"
-	@echo "make bench-kernels  measure scans, models and training beside others (about an hour, one core)"
+	@echo "make bench-kernels  measure scans, models and training beside others (half an hour, one core)"
 	@echo "make clean     remove the environment and what was built"
 
 # The environment: exact versions, installed once; no network afterwards.
