@@ -68,6 +68,7 @@ def _scans(results: Row | None) -> list[str]:
         return []
     against = results["against"]
     lines = ["### The scan on the CPU", "", _made_on(results), ""]
+    lines += ["![Bars of all ways, for each shape, forward and with backward](images/scan_cpu.svg)", ""]
     lines += [f"Milliseconds, and how many times as long as `{against}`.", ""]
     groups = dict.fromkeys((r["dtype"], r["pass"]) for r in results["scans"])
     for dtype, which in groups:
