@@ -225,3 +225,10 @@ def test_a_part_of_another_run_is_begun_anew(tmp_path: Path, capsys: pytest.Capt
     assert "going on" in capsys.readouterr().err
     assert Journal({"shapes": [2]}, out).row("a", lambda: {"value": 3}) == {"value": 3}
     assert "another run" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(bool(cpp.missing()), reason="needs g++")
+def test_the_cpp_of_the_bench_leaves_subnormal_numbers_alone() -> None:
+    cpp.library()
+    assert float(torch.full((64,), 1e-40).mul(1.0).sum()) > 0
+    assert 5e-324 * 1.0 > 0
