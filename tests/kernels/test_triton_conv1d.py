@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from assembled import assembled
+from interpreted import errors_of
 
 from archdsl.kernels.conv1d import Inputs
 from archdsl.kernels.launch import Launch
@@ -39,13 +36,7 @@ TYPES = {"bfloat16": 1.6e-2, "float16": 2e-3}
 @pytest.fixture(scope="module")
 def errors() -> dict[str, dict[str, float]]:
     """What the script printed, in one process for all cases."""
-    variables = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT)], env=variables, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, dict[str, float]] = json.loads(done.stdout)
-    return found
+    return errors_of(SCRIPT)
 
 
 def test_all_cases_under_the_interpreter(errors: dict[str, dict[str, float]]) -> None:

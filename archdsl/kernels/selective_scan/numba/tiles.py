@@ -123,10 +123,3 @@ def load_decay(p: Integers, address: int, block: Block, to: int) -> None:
     for n in range(0, states, 16):
         some = min(16, states - n)
         simd.load_transposed(address, start + n, states, block.width, some, to + 64 * n)
-
-
-@routine
-def fill_rows(to: int, steps: int) -> None:
-    """The path in the order of memory."""
-    for i in range(steps):
-        simd.put_int(to, i, i)

@@ -125,12 +125,6 @@ def load_vector(base: tl.tensor, n: tl.tensor, mask: tl.tensor, ALIGNED: tl.cons
 
 
 @triton.jit
-def with_row(tile: tl.tensor, steps: tl.tensor, k: tl.constexpr, row: tl.tensor) -> tl.tensor:
-    """The tile (STEPS, CHANNELS) with `row` (CHANNELS) as its row k."""
-    return tl.where((steps == k)[:, None], row[None, :], tile)
-
-
-@triton.jit
 def decay(delta: tl.tensor, A_log2: tl.tensor, POLYNOMIAL: tl.constexpr) -> tl.tensor:
     """exp(delta A) (N, CHANNELS) from delta (CHANNELS) and A log2(e) (N, CHANNELS).
 
