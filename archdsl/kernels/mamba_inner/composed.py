@@ -17,6 +17,7 @@ from archdsl.kernels.mamba_inner.inputs import projected as empty_projected
 from archdsl.kernels.selective_scan import LADDER as SCANS
 from archdsl.kernels.selective_scan import Inputs as Scan
 from archdsl.kernels.selective_scan import call_of as scan_call
+from archdsl.kernels.selective_scan.saved import given_or_found
 
 
 def forward(x: Inputs, saves: bool, backend: str) -> Outputs:
@@ -38,7 +39,8 @@ def backward(
         u = _convolved(x, backend)
         scan = _scan(x, u, projected)
         kernel = SCANS.choose(scan_call(scan), backend).load()
-        du, ddelta, dA, dB, dC, dD, dz, dbias = kernel.backward(dout, scan, states, ungated)
+        saved = given_or_found(kernel, scan, states, ungated)
+        du, ddelta, dA, dB, dC, dD, dz, dbias = kernel.backward(dout, scan, *saved)
         assert dD is not None
         assert dbias is not None
 

@@ -100,10 +100,17 @@ class Backward(Protocol):
 
 
 class Kernel(NamedTuple):
-    """The two functions of a kernel."""
+    """The two functions of a kernel.
+
+    Args:
+        forward, backward: the functions.
+        saves: whether the forward saves states, and the backward wants them. Where not, the forward returns
+            `saved.no_states` in their place.
+    """
 
     forward: Forward
     backward: Backward
+    saves: bool = True
 
 
 class Call(NamedTuple):

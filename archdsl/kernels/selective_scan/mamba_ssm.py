@@ -24,8 +24,8 @@ from archdsl.kernels.selective_scan.inputs import (
     Kernel,
     Outputs,
     empty,
-    saved_states_shape,
 )
+from archdsl.kernels.selective_scan.saved import no_states
 
 PACKAGE, EXTENSION = "mamba_ssm", "selective_scan_cuda"
 MOST_STATES = 256
@@ -60,11 +60,11 @@ def supports(call: Call) -> str | None:
 
 def load() -> Kernel:
     """Forward and backward."""
-    return Kernel(forward, backward)
+    return Kernel(forward, backward, saves=False)
 
 
 def forward(x: Inputs, saves: bool) -> Outputs:
-    """The output; the states are filled with not-a-number where `saves`, and so is what the gate hides."""
+    """The output, and the result before the gate where `saves`, but no states."""
     scan = _Scan(x)
     plain, _, *gated = scan.forward()
     y = x.u.new_empty(0)
@@ -81,8 +81,7 @@ def forward(x: Inputs, saves: bool) -> Outputs:
     nothing = x.u.new_empty(0)
     if not saves:
         return Outputs(_laid(y, x), x.A.new_empty(0), nothing)
-    states = x.A.new_full(saved_states_shape(x.u, x.A), float("nan"))
-    return Outputs(_laid(y, x), states, nothing if x.z is None else _laid(ungated, x))
+    return Outputs(_laid(y, x), no_states(x), nothing if x.z is None else _laid(ungated, x))
 
 
 def backward(dout: Tensor, x: Inputs, states: Tensor, ungated: Tensor) -> Gradients:

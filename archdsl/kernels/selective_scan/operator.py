@@ -12,6 +12,7 @@ from archdsl.kernels.define import fake, gradient, operator
 from archdsl.kernels.selective_scan.arguments import check, directions, normalised, ordered
 from archdsl.kernels.selective_scan.candidates import LADDER
 from archdsl.kernels.selective_scan.inputs import Inputs, call_of, empty, saved_states_shape, state_dtype
+from archdsl.kernels.selective_scan.saved import given_or_found
 
 Eight = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -137,15 +138,14 @@ def backward_operator(
 ) -> Eight:
     """The gradients of the eight tensors, in their types; an empty tensor for an input that was None.
 
-    `states` and `ungated` are what the forward saved; empty ones are computed again.
+    `states` and `ungated` are what the forward saved; those that are not there are computed again.
     """
     given = Inputs(u, delta, A, B, C, D, z, delta_bias, paths, delta_softplus, tuple(reverse), merge, layout)
     if u.numel() == 0:
         return tuple(g.zero_() for g in _gradients(given))  # type: ignore[return-value]
     x = normalised(given)
     kernel = LADDER.choose(call_of(x), backend).load()
-    if states.numel() == 0:
-        _, states, ungated = kernel.forward(x, True)
+    states, ungated = given_or_found(kernel, x, states, ungated)
     gradients = kernel.backward(ordered(dout.to(x.u.dtype), layout), x, states, ungated)
     return tuple(  # type: ignore[return-value]
         u.new_empty(0) if v is None or g is None else g.to(v.dtype)
