@@ -12,7 +12,6 @@ PHOTO  := docs/images/grace_hopper.jpg
 FOUND  := demo-out/tiny_cpu
 JOBS   ?= 2
 
-export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -50,8 +49,9 @@ demo: $(READY)
 	$(BIN)/archdsl search search/tiny_cpu.search --out $(FOUND)
 	$(BIN)/archdsl build $(FOUND)/winner.arch
 
-# One thread for each of the processes that share the cores.
+# One thread for each of the processes that share the cores, and none that waits by spinning.
 test test-all: export OMP_NUM_THREADS ?= 1
+test test-all: export OMP_WAIT_POLICY ?= PASSIVE
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow"

@@ -124,6 +124,4 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """The console script."""
     gc.set_threshold(100_000)  # nearly all that a command allocates stays: a sixth of its start is saved
-    # Threads that wait by spinning make small operations many times slower on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -64,6 +65,21 @@ class Resources:
     gpus: float = 0.0
     address: str | None = None
     results: Path | None = None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether its jobs have more threads than there are cores here: then those that wait should sleep.
+
+        Of PyTorch's threads, that is: else they spin for a while, which is the faster by far where each has a
+        core, and slows down the others where not.
+        """
+        return self.workers * self.threads > cores()
+
+
+def cores() -> int:
+    """Of this machine, those that this process may use."""
+    here = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(here(0)) if here else os.cpu_count() or 1
 
 
 class Executor(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,7 @@ from shutil import rmtree
 from tempfile import mkdtemp
 
 from archdsl.nas import executors
-from archdsl.nas.board import Resources
+from archdsl.nas.board import Resources, cores
 from archdsl.nas.plan import SearchPlan
 from archdsl.nas.read import read_search
 from archdsl.nas.report import Files
@@ -99,6 +98,4 @@ def default_workers(threads: int, gpus: float) -> int:
     """Jobs at a time where nobody says how many."""
     if gpus:
         return 1
-    here = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-    cores = len(here(0)) if here else os.cpu_count() or 1
-    return max(1, cores // threads)
+    return max(1, cores() // threads)

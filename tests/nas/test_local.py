@@ -250,6 +250,30 @@ def test_prepared_workers_end_where_nothing_is_run(tmp_path: Path) -> None:
     executor.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize(
+    ("more", "own", "policy"),
+    [(0, None, None), (1, None, "PASSIVE"), (1, "ACTIVE", "ACTIVE")],
+    ids=["a core for each", "too few cores", "asked for"],
+)
+def test_threads_spin_only_where_each_has_a_core(
+    more: int, own: str | None, policy: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if own is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    before, executor = children(), LocalExecutor()
+    executor.prepare(Resources(1, threads=len(os.sched_getaffinity(0)) + more), tmp_path)
+    try:
+        (worker,) = children() - before
+        given = Path(f"/proc/{worker}/environ").read_text().split("\0")
+    finally:
+        executor.close()
+    assert [v for v in given if v.startswith("OMP_WAIT_POLICY=")] == (
+        [] if policy is None else [f"OMP_WAIT_POLICY={policy}"]
+    )
+
+
 class Interrupting(Board):
     """Raises what the driver's terminal would."""
 

@@ -38,6 +38,8 @@ class WorkerProcess:
         path = os.pathsep.join(dict.fromkeys(p or os.getcwd() for p in sys.path))
         threads, gpus = str(resources.threads), str(resources.gpus)
         environment = {**os.environ, "PYTHONPATH": path, **dict.fromkeys(_THREADS, threads)}
+        if resources.crowded:
+            environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         if not resources.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ""
         options = ["--threads", threads, "--gpus", gpus, "--seat", str(seat)]

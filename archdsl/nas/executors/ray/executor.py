@@ -133,7 +133,10 @@ def _tuner(steering: Steering, resources: Resources, experiment: Path) -> Tuner:
     request = {"cpu": resources.threads, "gpu": resources.gpus}
     return tune.Tuner(
         tune.with_resources(JobTrainable, request),
-        param_space={"threads": resources.threads},
+        param_space={
+            "threads": resources.threads,
+            "crowded": resources.address is None and resources.crowded,
+        },
         tune_config=tune.TuneConfig(
             search_alg=JobSearcher(steering),
             scheduler=JobScheduler(steering),

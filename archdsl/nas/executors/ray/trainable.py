@@ -24,6 +24,7 @@ from archdsl.nas.jobs import Failure, Job, Report
 JOB = "job"
 FROM = "start_from"
 THREADS = "threads"
+CROWDED = "crowded"
 REPORT = "report"
 FAILURE = "failure"
 CHECKPOINT = "checkpoint_dir_name"
@@ -41,7 +42,8 @@ class JobTrainable(tune.Trainable):
     """Carries out one job, a step for each of its reports, in a folder of this node.
 
     Its config holds the job as a line of JSON (`job`), the folder of a checkpoint to go on from or nothing
-    (`start_from`) and the number of threads (`threads`). A job that fails is no failure of the trial: the
+    (`start_from`), the number of threads (`threads`) and whether threads of others wait for their cores
+    (`crowded`). A job that fails is no failure of the trial: the
     result says so. Every result is behind its checkpoint: what has been reported is in the results folder.
     """
 
@@ -56,6 +58,8 @@ class JobTrainable(tune.Trainable):
         """Begins with the first job."""
         threads = int(config[THREADS])
         os.environ.update(dict.fromkeys(_LIMITS, str(threads)))  # read when torch is imported
+        if config[CROWDED]:
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
         self._begin(config)
