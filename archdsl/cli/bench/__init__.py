@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from archdsl.cli.bench.blocks import blocks
 from archdsl.cli.bench.check import check
 from archdsl.cli.bench.device import on_device
 from archdsl.cli.bench.models import models, train
@@ -20,6 +21,7 @@ app.command()(sampler)
 app.command()(ops)
 app.command()(models)
 app.command()(train)
+app.command()(blocks)
 
 
 @app.callback(invoke_without_command=True)

@@ -91,4 +91,12 @@ BUILDING = {
         "archdsl build mamba_r_tiny --device cpu --backend mamba_ssm",
         "archdsl build mamba_r_tiny --device cpu --backend auto",
     ),
+    "E514": Rule(
+        "A table of block times does not serve",
+        "`archdsl bench blocks --table FILE` writes what every distinct block takes on one device with one "
+        "set of versions. A file that is none, one of another device or other versions, and one that lacks a "
+        "block is refused: a sum over some of the blocks would look like a fast architecture.",
+        "archdsl bench blocks mamba_r_tiny --table package.json",
+        "archdsl bench blocks mamba_r_tiny --table cpu.json",
+    ),
 }
