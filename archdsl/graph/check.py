@@ -6,10 +6,11 @@ from pathlib import Path
 
 from archdsl.diagnostics import Diagnostic
 from archdsl.graph.elaboration.build import Builder
-from archdsl.graph.elaboration.elaborate import Taken, elaborate
+from archdsl.graph.elaboration.elaborate import elaborate
 from archdsl.graph.elaboration.files import Unit, load_file
 from archdsl.graph.elaboration.report import Report
 from archdsl.graph.elaboration.static import check_arch_lets, check_definitions
+from archdsl.graph.elaboration.taken import Taken
 from archdsl.graph.elaboration.variants import plan_of
 from archdsl.graph.published import read_published
 from archdsl.lang import tree as t

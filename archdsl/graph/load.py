@@ -11,7 +11,7 @@ from archdsl.features import Feature
 from archdsl.graph import library
 from archdsl.graph.architecture import Architecture
 from archdsl.graph.elaboration.build import Builder
-from archdsl.graph.elaboration.elaborate import Taken, elaborate
+from archdsl.graph.elaboration.elaborate import elaborate
 from archdsl.graph.elaboration.evaluate import value_of
 from archdsl.graph.elaboration.files import Unit, load_file, load_text
 from archdsl.graph.elaboration.frames import constant
@@ -20,6 +20,7 @@ from archdsl.graph.elaboration.pieces import chain
 from archdsl.graph.elaboration.report import Report, SpecError
 from archdsl.graph.elaboration.scopes import AMBIENT, Body, Cell, Scope
 from archdsl.graph.elaboration.site import Site
+from archdsl.graph.elaboration.taken import Taken
 from archdsl.graph.elaboration.variants import Plan, plan_of
 from archdsl.graph.node import Node
 from archdsl.lang import parse_expression

@@ -13,7 +13,7 @@ from archdsl.graph.architecture import Architecture
 from archdsl.graph.cost import Cost, Subtotals, cost
 from archdsl.graph.digest import Canonical, training_digest
 from archdsl.graph.elaboration.build import Builder
-from archdsl.graph.elaboration.elaborate import Taken, elaborate
+from archdsl.graph.elaboration.elaborate import elaborate
 from archdsl.graph.elaboration.evaluate import evaluate, unwrap, written
 from archdsl.graph.elaboration.files import Definition, Unit, load_file, load_values, prelude
 from archdsl.graph.elaboration.frames import constant
@@ -22,6 +22,7 @@ from archdsl.graph.elaboration.names import at_file_level, callee_of
 from archdsl.graph.elaboration.report import Report, SpecError, mistake
 from archdsl.graph.elaboration.scopes import Body, Cell, Scope, Value
 from archdsl.graph.elaboration.static import check_values, names_in
+from archdsl.graph.elaboration.taken import Taken
 from archdsl.graph.elaboration.variants import Given, Plan, given_by, plan_of
 from archdsl.graph.node import Node
 from archdsl.lang import to_text

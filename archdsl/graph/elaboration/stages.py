@@ -1,53 +1,23 @@
-"""Stages: the change of map, the windows, the blocks."""
+"""Stages: what opens them, their blocks, the norm of their maps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from archdsl.features import Feature
 from archdsl.graph.architecture import Stage, Values
 from archdsl.graph.elaboration.build import Builder
 from archdsl.graph.elaboration.evaluate import value_of
-from archdsl.graph.elaboration.frames import Frame, StageFrame, constant
-from archdsl.graph.elaboration.operators import place, shape_mistake
+from archdsl.graph.elaboration.frames import Frame, StageFrame
+from archdsl.graph.elaboration.openings import Journey, Opened, open_stage
 from archdsl.graph.elaboration.pieces import chain
 from archdsl.graph.elaboration.places import not_a_network
 from archdsl.graph.elaboration.report import Report, SpecError, mistake
-from archdsl.graph.elaboration.requires import require
-from archdsl.graph.elaboration.scopes import AMBIENT, Blocks, Body, Cell, Part
-from archdsl.graph.elaboration.site import Site
-from archdsl.graph.elaboration.slots import width
+from archdsl.graph.elaboration.scopes import Blocks, Body, Cell, Part, Scope, Value
 from archdsl.graph.elaboration.texts import cell_text
 from archdsl.graph.node import Node, Origin
-from archdsl.ops import Op, ShapeError
-
-_COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-@dataclass(slots=True)
-class Journey:
-    """How the feature came about so far, for notes: "224, stem / 4, two downsamples"."""
-
-    image: tuple[int, int]
-    stem: tuple[int, ...] = ()
-    downsamples: int = 0
-
-    def told(self, stage: str, x: Feature) -> str:
-        """The note for a stage."""
-        h, w = self.image
-        words = [str(h) if h == w else f"{h} x {w}"]
-        if len(self.stem) == 2:
-            a, b = self.stem
-            words.append(
-                f"stem / {h // a}" if h % a == 0 and w % b == 0 and h // a == w // b else f"stem to {a} x {b}"
-            )
-        if self.downsamples:
-            n = self.downsamples
-            count = _COUNTS[n] if n < len(_COUNTS) else str(n)
-            words.append(f"{count} downsample{'s' if n > 1 else ''}")
-        return f"{stage} receives {x.shape}: {', '.join(words)}"
+from archdsl.lang import tree as t
 
 
 def stage_of(
@@ -65,105 +35,28 @@ def stage_of(
         The stage, None where something in it is wrong; what leaves it, as well as that can be told; and the
         names that its calls left out.
     """
-    name = stage.tree.name
     faults = report.faults
-    dim_cell = stage.body.names.get("dim") or frame.body.names.get("dim")
-    dim = x.dim
-    if dim_cell is None:
-        stage.body.names["dim"] = constant("dim", Fraction(dim), "ambient")
-    for cell in stage.body.names.values():
-        with report.guard():
-            value_of(cell)
-    for line, scope in stage.requires:
-        with report.guard():
-            require(line, scope, frame.plan.name)
-    with report.guard():
-        if dim_cell is not None:
-            dim = width(dim_cell, stage.tree.name_span)
-    ambient = ambient_cells(frame, stage.body)
-    ambient["dim"] = constant("dim", Fraction(dim), "ambient", dim_cell)
-    site = Site(ambient, (stage.body, frame.body, frame.predefined), key=frame.plan.keys.get(name))
-    given = x
-    down: Node | None = None
-    own = stage.body.names.get("downsample")
-    slot = own or (None if first else frame.body.names.get("downsample"))
-    if slot is not None:
-        slot.used = True
-        site = replace(site, size=journey.told(name, x), width=f"{name} receives a width of {x.dim}")
-        before = report.faults
-        with report.guard():
-            nodes = builder.top(*slot.text(), x, site)
-            if nodes:
-                down = nodes[0] if len(nodes) == 1 else chain(nodes, x, "downsample")
-                x = down.output
-                journey.downsamples += 1
-        if report.faults > before:
-            report.shapes = False
-            x = Feature(dim, tuple(max(1, -(-g // 2)) for g in x.grid), x.extras)
-    if x.dim != dim and report.shapes:
-        report.add(*_widths_differ(stage, dim_cell, dim, x, down, first).diagnostics)
-    if x.dim != dim:
-        x = replace(x, dim=dim)
-    site = replace(site, size=journey.told(name, x), width=f"{name} is {dim} wide")
-    inner, within = x, None
-    with report.guard():
-        inner, within = _windows(stage, x, builder, site)
-    blocks = tuple(_blocks(stage, inner, builder, site, report))
+    opened = open_stage(frame, stage, first, x, builder, report, journey)
+    blocks = tuple(blocks_of(stage, opened, builder, report))
     norm: Node | None = None
     with report.guard():
-        norm = _feature_norm(frame, stage, x, builder, site)
+        norm = feature_norm(frame, stage, opened, builder)
     if report.faults > faults:
-        return None, x, site.wanted
-    built = Stage(name, given, x, blocks, down, within, norm, values(stage.body), stage.tree.name_span)
-    return built, x, site.wanted
-
-
-def _widths_differ(
-    stage: StageFrame, cell: Cell | None, dim: int, x: Feature, down: Node | None, first: bool
-) -> SpecError:
-    name = stage.tree.name
-    span = stage.tree.name_span
-    if "dim" in stage.body.names and cell is not None:
-        span = place(cell, span) if cell.expr is None else cell.expr.span
-    source = "the stem" if first else "its downsample" if down is not None else "the stage before"
-    step = f"set `dim = {x.dim}`"
-    if first:
-        step += f", or let the stem end at {dim} channels"
-    elif down is None:
-        step += ", or give the arch a `downsample` that changes the width"
-    else:
-        step += f", or let it give {dim}: as `mixer down(dim) = ...` it sees the stage's `dim`"
-    return mistake(
-        "E301", f"widths do not fit in {name}", span, f"{dim} expected, {x.dim} given",
-        notes=(f"{source} gives {x.dim} channels",), help=step,
+        return None, opened.output, opened.site.wanted
+    built = Stage(
+        stage.tree.name, x, opened.output, blocks, opened.downsample, opened.within, norm,
+        values(stage.body), stage.tree.name_span,
     )  # fmt: skip
+    return built, opened.output, opened.site.wanted
 
 
-def _windows(stage: StageFrame, x: Feature, builder: Builder, site: Site) -> tuple[Feature, Op | None]:
-    cell = stage.body.names.get("within")
-    if cell is None:
-        return x, None
-    cell.used = True
-    made = builder.windows(*cell.text(), site)
-    if made is None:
-        return x, None
-    op, bound = made
-    seen: list[Feature] = []
+def feature_norm(frame: Frame, stage: StageFrame, opened: Opened, builder: Builder) -> Node | None:
+    """The norm of the maps taken behind the stage: its own, else the arch's.
 
-    def recorder(f: Feature) -> Feature:
-        seen.append(f)
-        return f
-
-    try:
-        op = op.resolved(x)
-        op.infer(x, recorder)
-    except ShapeError as error:
-        raise site.told(shape_mistake(error, bound, cell.text()[0].span)) from None
-    return (seen[0] if seen else x), op
-
-
-def _feature_norm(frame: Frame, stage: StageFrame, x: Feature, builder: Builder, site: Site) -> Node | None:
-    """The norm of the maps taken behind the stage: its own, else the arch's."""
+    Raises:
+        SpecError: with what is wrong with it.
+    """
+    x, site = opened.output, opened.site
     slot = stage.body.names.get("feature_norm") or frame.body.names.get("feature_norm")
     if slot is None:
         return None
@@ -184,16 +77,42 @@ def _feature_norm(frame: Frame, stage: StageFrame, x: Feature, builder: Builder,
     return node
 
 
-def _blocks(stage: StageFrame, x: Feature, builder: Builder, site: Site, report: Report) -> Iterator[Node]:
+def blocks_of(stage: StageFrame, opened: Opened, builder: Builder, report: Report) -> Iterator[Node]:
+    """The blocks of a stage; mistakes go to the report."""
     with report.guard():
-        for part in _parts(stage, report):
-            if builder.full:
-                break
-            with report.guard():
-                node = builder.block(part, x, site)
-                if node.output != x:
-                    raise site.told(_changes_shape(part, node))
-                yield node
+        yield from in_place(_parts(stage, report), opened, builder, report)
+
+
+def in_place(parts: Iterable[Part], opened: Opened, builder: Builder, report: Report) -> Iterator[Node]:
+    """Blocks behind what opens their stage; mistakes go to the report."""
+    for part in parts:
+        if builder.full:
+            break
+        with report.guard():
+            node = builder.block(part, opened.inner, opened.site)
+            if node.output != opened.inner:
+                raise opened.site.told(_changes_shape(part, node))
+            yield node
+
+
+def parts_in(value: Value, expr: t.Expr, scope: Scope) -> tuple[Part, ...]:
+    """The blocks that a value of `blocks` means, one behind the other.
+
+    Args:
+        value: of the text.
+        expr: the text.
+        scope: what it sees.
+
+    Raises:
+        SpecError: where it means no blocks.
+    """
+    if isinstance(value, Part):
+        return (value,)
+    if value is None:
+        return ()
+    if not isinstance(value, Blocks):
+        raise not_a_network(value, expr, scope)
+    return value.parts
 
 
 def _parts(stage: StageFrame, report: Report) -> tuple[Part, ...]:
@@ -205,14 +124,7 @@ def _parts(stage: StageFrame, report: Report) -> tuple[Part, ...]:
             help="write `blocks = 2 x scan`",
         )  # fmt: skip
     cell.used = True
-    value = value_of(cell)
-    if isinstance(value, Part):
-        value = Blocks((value,))
-    if value is None:
-        value = Blocks(())
-    if not isinstance(value, Blocks):
-        raise not_a_network(value, *cell.text())
-    parts = list(value.parts)
+    parts = list(parts_in(value_of(cell), *cell.text()))
     for index, parameter, given, edit in stage.edits:
         with report.guard():
             if not -len(parts) <= index < len(parts):
@@ -248,24 +160,6 @@ def _changes_shape(part: Part, node: Node) -> SpecError:
         f"receives {node.input}, returns {node.output}",
         help="blocks keep the shape; change it in `downsample`",
     )  # fmt: skip
-
-
-def ambient_cells(frame: Frame, stage: Body | None) -> dict[str, Cell]:
-    """What reaches every depth, `dim` left out: from the stage, else from the arch."""
-    out: dict[str, Cell] = {}
-    for name in AMBIENT - {"dim"}:
-        cell = (stage.names.get(name) if stage is not None else None) or frame.body.names.get(name)
-        if cell is None:
-            continue
-        cell.used = True
-        try:
-            value = value_of(cell)
-            if name == "drop_path" and not isinstance(value, Fraction):
-                value = Fraction(0)
-            out[name] = constant(name, value, "ambient", cell)
-        except SpecError:
-            continue  # told where the arch's cells are read
-    return out
 
 
 def values(body: Body) -> Values:
