@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from archdsl.features import Feature
+from archdsl.features import Feature, Word
 from archdsl.graph.architecture import Architecture
 from archdsl.graph.node import Node
 from archdsl.ops import Op
@@ -32,7 +33,7 @@ IDENTITIES = frozenset({"drop_path"})
 
 def digest(architecture: Architecture) -> str:
     """`a2:` and 64 hexadecimal digits, the same on every machine and in every process."""
-    return f"{VERSION}:{_hash(_parts(architecture, Canonical()))}"
+    return digest_of(_parts(architecture, Canonical()))
 
 
 def training_digest(architecture: Architecture, form: Canonical | None = None) -> str:
@@ -50,7 +51,35 @@ def training_digest(architecture: Architecture, form: Canonical | None = None) -
         64 hexadecimal digits.
     """
     parts = _parts(architecture, form or Canonical(training=True))
-    return _hash([list(architecture.image), str(architecture.init), parts])
+    return training_digest_of(architecture.image, architecture.init, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class StageForm:
+    """A stage for digests: operators and rows of hashes from a `Canonical`, None for what is not there."""
+
+    within: list[object] | None
+    downsample: Sequence[str] | None
+    blocks: Sequence[str]
+    feature_norm: Sequence[str] | None
+
+
+def composed(
+    channels: int, classes: int, stem: Sequence[str], stages: Iterable[StageForm], head: Sequence[str] | None
+) -> list[object]:
+    """What is hashed of an architecture whose parts are given as rows of hashes."""
+    rows = [[s.within, s.downsample, s.blocks, s.feature_norm] for s in stages]
+    return [channels, classes, stem, *rows, head]
+
+
+def digest_of(parts: list[object]) -> str:
+    """See `digest`; `parts` are from `composed`."""
+    return f"{VERSION}:{_hash(parts)}"
+
+
+def training_digest_of(image: tuple[int, int], init: Word, parts: list[object]) -> str:
+    """See `training_digest`; `parts` are from `composed`."""
+    return _hash([list(image), str(init), parts])
 
 
 def _hash(form: object) -> str:
@@ -59,22 +88,17 @@ def _hash(form: object) -> str:
 
 
 def _parts(architecture: Architecture, form: Canonical) -> list[object]:
-    parts: list[object] = [
-        architecture.channels,
-        architecture.classes,
-        form.top(architecture.stem),
-    ]
-    for stage in architecture.stages:
-        parts.append(
-            [
-                None if stage.within is None else form.operator(stage.within),
-                None if stage.downsample is None else form.top(stage.downsample),
-                [h for block in stage.blocks for h in form.top(block)],
-                None if stage.feature_norm is None else form.top(stage.feature_norm),
-            ]
+    stages = (
+        StageForm(
+            None if stage.within is None else form.operator(stage.within),
+            None if stage.downsample is None else form.top(stage.downsample),
+            [h for block in stage.blocks for h in form.top(block)],
+            None if stage.feature_norm is None else form.top(stage.feature_norm),
         )
-    parts.append(None if architecture.head is None else form.top(architecture.head))
-    return parts
+        for stage in architecture.stages
+    )
+    head = None if architecture.head is None else form.top(architecture.head)
+    return composed(architecture.channels, architecture.classes, form.top(architecture.stem), stages, head)
 
 
 class Canonical:

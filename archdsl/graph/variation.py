@@ -2,115 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 
-from archdsl.diagnostics import Diagnostic, DiagnosticError, Source, did_you_mean
+from archdsl.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from archdsl.graph import library
 from archdsl.graph.architecture import Architecture
 from archdsl.graph.cost import Cost, Subtotals, cost
 from archdsl.graph.digest import Canonical, training_digest
 from archdsl.graph.elaboration.build import Builder
 from archdsl.graph.elaboration.elaborate import elaborate
-from archdsl.graph.elaboration.evaluate import evaluate, unwrap, written
-from archdsl.graph.elaboration.files import Definition, Unit, load_file, load_values, prelude
-from archdsl.graph.elaboration.frames import constant
+from archdsl.graph.elaboration.evaluate import unwrap
+from archdsl.graph.elaboration.files import load_file
 from archdsl.graph.elaboration.memory import Memory
-from archdsl.graph.elaboration.names import at_file_level, callee_of
+from archdsl.graph.elaboration.names import callee_of
 from archdsl.graph.elaboration.report import Report, SpecError, mistake
-from archdsl.graph.elaboration.scopes import Body, Cell, Scope, Value
-from archdsl.graph.elaboration.static import check_values, names_in
+from archdsl.graph.elaboration.static import names_in
 from archdsl.graph.elaboration.taken import Taken
 from archdsl.graph.elaboration.variants import Given, Plan, given_by, plan_of
 from archdsl.graph.node import Node
+from archdsl.graph.sections import Counts
+from archdsl.graph.sight import Sight
+from archdsl.graph.walk import BLOCKS, Change, Walk
 from archdsl.lang import to_text
 from archdsl.lang import tree as t
 
-_BLOCKS = "blocks"
+__all__ = ["Base", "Change", "Counted", "Sight"]
+
 KEPT = 20_000
 """Top nodes that are remembered."""
-
-Change = tuple[t.Path, t.Expr]
-"""A place and the value that is put there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What the values of a file that is no `.arch` file see: the files it uses, its lets, the prelude.
-
-    Args:
-        unit: the file.
-    """
-
-    unit: Unit
-
-    @classmethod
-    def of(cls, source: Source, path: Path | None, uses: Sequence[t.Use], lets: Sequence[t.Let]) -> Sight:
-        """Loads what a text uses and takes note of its lets; see `faults`."""
-        return cls(load_values(source, path, uses, lets))
-
-    def faults(self) -> tuple[Diagnostic, ...]:
-        """What is wrong with the files and the lets, as far as that can be told without using them."""
-        report = Report()
-        for unit in self.unit.all_units():
-            report.add(*unit.faults)
-        check_values(self.unit, report)
-        return report.sorted()
-
-    @property
-    def scope(self) -> Scope:
-        """For those who evaluate."""
-        return Scope((self.unit,))
-
-    def value(self, expr: t.Expr, names: Mapping[str, Fraction] | None = None) -> Value:
-        """The value of an expression; further names have the numbers given.
-
-        Raises:
-            DiagnosticError: where it has none.
-        """
-        cells = {name: constant(name, number) for name, number in (names or {}).items()}
-        try:
-            return evaluate(expr, Scope((self.unit,), Body(cells)))
-        except SpecError as error:
-            raise DiagnosticError(*error.diagnostics) from None
-
-    def written_out(self, expr: t.Expr) -> t.Expr:
-        """The text that a bare name of a let stands for; anything else as it is."""
-        return written(expr, Scope((self.unit,), Body(self.unit.lets)))[0]
-
-    def names(self) -> tuple[str, ...]:
-        """Names of the lets."""
-        return tuple(self.unit.lets)
-
-    def let(self, name: str) -> t.Expr | None:
-        """The text of a let."""
-        cell = self.unit.lets.get(name)
-        return None if cell is None else cell.expr
-
-    def definitions(self) -> list[str]:
-        """Everything in sight as canonical text: lets, mixers and blocks of all files and of the prelude."""
-        out = [f"{cell.name} = {to_text(cell.text()[0])}" for cell in self.unit.lets.values()]
-        for unit in (*self.unit.all_units(), prelude()):
-            if unit is not self.unit:
-                out += (f"{cell.name} = {to_text(cell.text()[0])}" for cell in unit.lets.values())
-                out += (repr(definition.tree) for definition in unit.definitions.values())
-        return out
-
-    def is_block(self, name: str) -> bool:
-        """Whether a name means a block, of which a stage takes several joined by `+`; lets are followed."""
-        try:
-            found: object = at_file_level(self.scope, name)
-            while isinstance(found, Cell) and found.expr is not None:
-                expr = unwrap(found.expr)
-                while isinstance(expr, t.Repeat | t.Binary):
-                    expr = unwrap(expr.body if isinstance(expr, t.Repeat) else expr.left)
-                callee = expr.callee if isinstance(expr, t.Call) else expr
-                found = at_file_level(self.scope, callee.id) if isinstance(callee, t.Name) else None
-        except SpecError:
-            return False
-        return isinstance(found, Definition) and found.is_block
+WALKS = 1_000
+"""Walks that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +59,8 @@ class _Shared:
     subtotals: Subtotals = field(default_factory=Subtotals)
     canonical: Canonical = field(default_factory=lambda: Canonical(training=True))
     nodes: list[Node] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    walks: dict[tuple[str, ...], Walk | DiagnosticError] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -178,7 +103,8 @@ class Base:
             for name, value in fixed.items()
         ]
         base = cls(Plan(plan.name, plan.arch, plan.unit, (*plan.given, *given), plan.span), sight)
-        base._blocks_named = _BLOCKS in names_in(plan.arch)
+        named = (plan.arch, *(g.expr for g in base.plan.given))
+        base._blocks_named = any(BLOCKS in names_in(tree) for tree in named)
         return base
 
     def written(self) -> Iterator[Change]:
@@ -191,16 +117,69 @@ class Base:
         Raises:
             DiagnosticError: with what does not fit.
         """
-        given = (Given(path, expr, self.sight.unit) for path, expr in changes)
-        p = self.plan
-        if len(self._shared.nodes) > KEPT or len(self._shared.memory) > KEPT:
-            self._shared = _Shared()
+        self._shared = self._bounded()
         report = Report()
-        plan = Plan(p.name, p.arch, p.unit, (*p.given, *given), p.span, self._keys(changes))
+        plan = self._plan(changes)
         architecture = elaborate(plan, report, Builder(self._shared.memory), self._taken)
         if architecture is None or report.failed:
             raise DiagnosticError(*report.sorted())
         return architecture
+
+    def factors(self, values: Iterable[t.Expr] = ()) -> str | None:
+        """Why variations can't be walked stretch by stretch; None where they can.
+
+        Args:
+            values: that are put into lines of stages, those of `blocks` left out.
+        """
+        if self._blocks_named:
+            return f"`{self.plan.arch.name}` has a line that looks at `{BLOCKS}`"
+        looking = next((expr for expr in values if BLOCKS in names_in(expr)), None)
+        return None if looking is None else f"`{to_text(looking)}` looks at `{BLOCKS}`"
+
+    def stage_of(self, path: t.Path) -> str | None:
+        """The stage inside which a value for a path is seen; None where it is seen everywhere."""
+        first, *rest = path.steps
+        return first.name if rest and first.index is None and first.name in self._stages else None
+
+    def walk(self, changes: Sequence[Change] = ()) -> Walk:
+        """The variations with values in lines of the arch: see `Walk`. Only where `factors` has no reason.
+
+        Args:
+            changes: none of them seen only inside a stage.
+
+        Raises:
+            DiagnosticError: with what does not fit in any of them.
+        """
+        key = tuple(f"{path} = {to_text(expr)}" for path, expr in changes)
+        shared = self._shared = self._bounded()
+        found = shared.walks.get(key)
+        if found is None:
+            plan = self._plan(changes)
+            if len(shared.walks) >= WALKS:
+                shared.walks.clear()
+            try:
+                found = Walk(plan, self.sight.unit, shared.memory, shared.counts, self._taken)
+            except DiagnosticError as error:
+                found = error
+            shared.walks[key] = found
+        if isinstance(found, DiagnosticError):
+            raise found
+        return found
+
+    def _plan(self, changes: Sequence[Change]) -> Plan:
+        """The base with values in some of its places."""
+        given = (Given(path, expr, self.sight.unit) for path, expr in changes)
+        p = self.plan
+        return Plan(p.name, p.arch, p.unit, (*p.given, *given), p.span, self._keys(changes))
+
+    def _bounded(self) -> _Shared:
+        """What is shared, begun anew where it has grown too large."""
+        shared = self._shared
+        return _Shared() if len(shared.nodes) > KEPT or len(shared.memory) > KEPT else shared
+
+    @property
+    def _stages(self) -> frozenset[str]:
+        return frozenset(s.name for s in self.plan.arch.body if isinstance(s, t.StageDef))
 
     def count(self, architecture: Architecture) -> Counted:
         """What an architecture costs and how it trains; nodes that were counted before are not counted again.
@@ -225,10 +204,10 @@ class Base:
         above: list[str] = []
         inside: dict[str, list[str]] = {s.name: [] for s in self.plan.arch.body if isinstance(s, t.StageDef)}
         texts = [to_text(expr) for _, expr in changes]
-        looked_at = self._blocks_named or any(_BLOCKS in text for text in texts)
+        looked_at = self._blocks_named or any(BLOCKS in text for text in texts)
         for (path, _), text in zip(changes, texts, strict=True):
             first, *rest = path.steps
-            if rest and rest[0].name == _BLOCKS and not looked_at:
+            if rest and rest[0].name == BLOCKS and not looked_at:
                 continue
             own = inside.get(first.name, above) if rest else above
             own.append(f"{path} = {text}")

@@ -124,7 +124,7 @@ class _Elaboration:
             if builder.full:
                 return
         if not self.frame.stages:
-            report.add(*ends.lacks("stage", "write `stage s1 { blocks = 2 x scan }`").diagnostics)
+            report.add(*ends.lacks_stages().diagnostics)
         self.head = ends.head(x, report)
         with report.guard():
             self._bounded()

@@ -76,11 +76,14 @@ class Ends:
         bodies = (self.frame.body, self.frame.predefined)
         return Site(ambient, bodies, wanted=self.wanted, key=self.frame.plan.keys.get(""))
 
-    def lacks(self, slot: str, help: str) -> SpecError:
-        """E217 for something that every arch has."""
+    def _lacks(self, slot: str, help: str) -> SpecError:
         name = self.frame.plan.arch.name
         label = f"`{slot}` is missing"
         return mistake("E217", f"the arch `{name}` has no {slot}", self.span, label, help=help)
+
+    def lacks_stages(self) -> SpecError:
+        """E217 for an arch without stages."""
+        return self._lacks("stage", "write `stage s1 { blocks = 2 x scan }`")
 
     def build_stem(self, journey: Journey) -> Feature:
         """Builds the stem.
@@ -95,7 +98,7 @@ class Ends:
         dim_cell = self.frame.body.names.get("dim")
         dim = x.dim
         if slot is None:
-            self.report.add(*self.lacks("stem", "write `stem = patch_embed(16, dim)`").diagnostics)
+            self.report.add(*self._lacks("stem", "write `stem = patch_embed(16, dim)`").diagnostics)
         else:
             with self.report.guard():
                 dim = width(dim_cell, self.span) if dim_cell is not None else dim
@@ -116,7 +119,7 @@ class Ends:
         with report.guard():
             if slot is None:
                 step = "write `head = norm -> pool(mean) -> linear(classes)`, or `head = none`"
-                raise self.lacks("head", step)
+                raise self._lacks("head", step)
             if self.classes == 0 or value_of(slot) is None:
                 return None
             expr, scope = slot.text()

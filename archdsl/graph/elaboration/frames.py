@@ -120,6 +120,12 @@ def frame_of(plan: Plan, report: Report) -> Frame:
     return frame
 
 
+def again(frame: Frame, stage: StageFrame) -> StageFrame:
+    """A stage as its text gives it, next to one with values from outside."""
+    outer = stage.body.parent or frame.scope
+    return _stage(stage.tree, outer, frame.plan.unit, Report())
+
+
 def _stage(tree: t.StageDef, outer: Scope, unit: Unit, report: Report) -> StageFrame:
     body = Body({}, outer)
     frame = StageFrame(tree, body, Scope((unit,), body, open=True))
@@ -169,12 +175,25 @@ def put(body: Body, name: str, given: Given, span: Span, origin: str, scope: Sco
     The value is read as if it stood there: it sees what that line sees, then the files of both.
     """
     old = body.names.get(name)
-    position = old.position if old is not None and old.position >= 0 else END
-    units = (given.writer, *(u for u in scope.units if u is not given.writer))
-    place = Scope(units, body, position, open=True, hidden=name)
+    place = place_of(body, name, given.writer, scope)
     new = Cell(name, "setting", origin, given.expr, place, -1 if old is None else old.position, span)
     new.override = old is None or old.override
     body.names[name] = new
+
+
+def place_of(body: Body, name: str, writer: Unit, scope: Scope) -> Scope:
+    """What a value sees that is put in the place of a setting's.
+
+    Args:
+        body: of the setting.
+        name: of the setting.
+        writer: the file that gives the value.
+        scope: what a text at the end of the body sees.
+    """
+    old = body.names.get(name)
+    position = old.position if old is not None and old.position >= 0 else END
+    units = (writer, *(u for u in scope.units if u is not writer))
+    return Scope(units, body, position, open=True, hidden=name)
 
 
 def put_parameter(body: Body, name: str, given: Given) -> None:

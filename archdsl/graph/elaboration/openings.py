@@ -24,14 +24,24 @@ _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 @dataclass(slots=True)
 class Journey:
-    """How the feature came about so far, for notes: "224, stem / 4, two downsamples"."""
+    """How the feature came about so far, for notes: "224, stem / 4, two downsamples".
+
+    Args:
+        image: height and width.
+        stem: the grid behind it.
+        downsamples: how many stand before the stage.
+        known: whether all of that is known.
+    """
 
     image: tuple[int, int]
     stem: tuple[int, ...] = ()
     downsamples: int = 0
+    known: bool = True
 
     def told(self, stage: str, x: Feature) -> str:
         """The note for a stage."""
+        if not self.known:
+            return f"{stage} receives {x.shape}"
         h, w = self.image
         words = [str(h) if h == w else f"{h} x {w}"]
         if len(self.stem) == 2:
@@ -73,8 +83,20 @@ def open_stage(
     builder: Builder,
     report: Report,
     journey: Journey,
+    key: object,
 ) -> Opened:
-    """Everything of a stage behind `x` that does not depend on its blocks; mistakes go to the report."""
+    """Everything of a stage behind `x` that does not depend on its blocks; mistakes go to the report.
+
+    Args:
+        frame: of the arch.
+        stage: the stage.
+        first: whether it is.
+        x: what enters.
+        builder: builds.
+        report: for mistakes.
+        journey: how `x` came about.
+        key: of its site, see `Plan.keys`.
+    """
     name = stage.tree.name
     dim_cell = stage.body.names.get("dim") or frame.body.names.get("dim")
     dim = x.dim
@@ -92,7 +114,7 @@ def open_stage(
             dim = width(dim_cell, stage.tree.name_span)
     ambient = ambient_cells(frame, stage.body)
     ambient["dim"] = constant("dim", Fraction(dim), "ambient", dim_cell)
-    site = Site(ambient, (stage.body, frame.body, frame.predefined), key=frame.plan.keys.get(name))
+    site = Site(ambient, (stage.body, frame.body, frame.predefined), key=key)
     down: Node | None = None
     own = stage.body.names.get("downsample")
     slot = own or (None if first else frame.body.names.get("downsample"))

@@ -44,10 +44,16 @@ def _apply(frame: Frame, given: Given) -> None:
         raise unknown_path(
             given, first, what, help=did_you_mean(first.name, names, f"name one of: {', '.join(names)}")
         )
-    _apply_in_stage(stage, rest, given)
+    apply_in_stage(stage, given)
 
 
-def _apply_in_stage(stage: StageFrame, steps: list[t.PathStep], given: Given) -> None:
+def apply_in_stage(stage: StageFrame, given: Given) -> None:
+    """Puts a value in its place in a stage.
+
+    Raises:
+        SpecError: E211 where there is no such place.
+    """
+    _, *steps = given.path.steps
     name, index = steps[0].name, steps[0].index
     cell = stage.body.names.get(name)
     if cell is not None and cell.kind == "let":

@@ -36,7 +36,8 @@ def stage_of(
         names that its calls left out.
     """
     faults = report.faults
-    opened = open_stage(frame, stage, first, x, builder, report, journey)
+    key = frame.plan.keys.get(stage.tree.name)
+    opened = open_stage(frame, stage, first, x, builder, report, journey, key)
     blocks = tuple(blocks_of(stage, opened, builder, report))
     norm: Node | None = None
     with report.guard():

@@ -45,10 +45,10 @@ def check_arch_lets(arch: t.ArchDef, unit: Unit, report: Report) -> None:
             _Texts(report).expression(line.value, scope)
 
 
-def names_in(arch: t.ArchDef) -> set[str]:
-    """Every bare name that stands in an arch, its stages included."""
+def names_in(tree: t.Node) -> set[str]:
+    """Every bare name that stands in an arch, its stages included, or in a value."""
     found: set[str] = set()
-    todo: list[object] = [arch]
+    todo: list[object] = [tree]
     while todo:
         node = todo.pop()
         if isinstance(node, t.Name):
