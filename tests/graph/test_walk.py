@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archdsl.diagnostics import DiagnosticError, Source
+from archdsl.diagnostics import Diagnostic, DiagnosticError, Source
 from archdsl.graph.architecture import Architecture
 from archdsl.graph.variation import Base, Change, Sight
 from archdsl.graph.walk import Opening, Section, Walk
@@ -36,7 +36,7 @@ Stretches = tuple[Walk, list[tuple[Opening, tuple[Section, ...]]], Section, dict
 
 
 def stretches(base: Base, changes: list[Change]) -> Stretches:
-    """The walk of a variation: what is varied everywhere, then stage by stage, every term of `blocks` alone."""
+    """A variation: what is varied everywhere, then stage by stage, every term of `blocks` alone."""
     walk = base.walk([c for c in changes if base.stage_of(c[0]) is None])
     x = walk.start
     stages: list[tuple[Opening, tuple[Section, ...]]] = []
@@ -63,16 +63,18 @@ def assert_same(base: Base, changes: list[Change]) -> None:
     """The same architecture, digests and costs, or mistakes on both ways."""
     expected: Architecture | None = None
     found: Stretches | None = None
-    codes: set[str] = set()
+    wrong: tuple[Diagnostic, ...] = ()
+    told: tuple[Diagnostic, ...] = ()
     try:
         expected = base.at(changes)
     except DiagnosticError as error:
-        codes = {d.code for d in error.diagnostics}
+        wrong = error.diagnostics
     try:
         found = stretches(base, changes)
     except DiagnosticError as error:
-        assert {d.code for d in error.diagnostics} <= codes
-        assert all(d.span is not None for d in error.diagnostics)
+        told = error.diagnostics
+    assert {d.code for d in told} <= {d.code for d in wrong}
+    assert all(d.span is not None for d in told)
     assert (found is None) == (expected is None)
     if found is None or expected is None:
         return
