@@ -5,6 +5,10 @@ own, so the result doesn't depend on the threads.
 
 The threads are those of torch's operators (`archdsl.kernels.team`). They don't live on in a forked child,
 where OpenMP would wait for them for ever: there, and where torch has none, Python threads do the work.
+
+A child that imports this module only after its fork is left as torch leaves it: where torch had threads
+before, its own operators wait for ever unless `torch.set_num_threads(1)` is called, and then none are needed
+here either.
 """
 
 from __future__ import annotations

@@ -49,6 +49,17 @@ class Scans(torch.utils.data.Dataset):
         check()
         return i
 """
+FORK_AFTER_TORCH = """
+import os
+import torch
+torch.set_num_threads({before})
+torch.randn(300, 300) @ torch.randn(300, 300)
+child = os.fork()
+if child:
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+torch.set_num_threads({inside})
+torch.randn(300, 300) @ torch.randn(300, 300)
+"""
 FORKS_AND_THREADS = """
 torch.set_num_threads(2)
 torch.randn(300, 300) @ torch.randn(300, 300)
@@ -126,10 +137,10 @@ except KeyboardInterrupt:
 
 
 @contextmanager
-def started(program: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def started(program: str, folder: Path, before: str = "") -> Iterator[subprocess.Popen[str]]:
     """A process, killed with those it has started where it hangs."""
     path = folder / "program.py"
-    path.write_text(KERNEL + program)
+    path.write_text(before + KERNEL + program)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen(
         [sys.executable, str(path)],
@@ -157,6 +168,18 @@ def started(program: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
 )
 def test_a_process_never_hangs(program: str, tmp_path: Path) -> None:
     with started(program, tmp_path) as process:
+        out, _ = process.communicate(timeout=120)
+        assert (out, process.returncode) == ("right\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "inside"),
+    [(2, 1), (1, 2)],
+    ids=["one thread, as torch needs it after threads", "the first threads of torch"],
+)
+def test_a_fork_that_torch_works_in_may_import_it(before: int, inside: int, tmp_path: Path) -> None:
+    fork = FORK_AFTER_TORCH.format(before=before, inside=inside)
+    with started("check()\nprint('right', flush=True)", tmp_path, fork) as process:
         out, _ = process.communicate(timeout=120)
         assert (out, process.returncode) == ("right\n", 0)
 
