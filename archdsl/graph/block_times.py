@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from archdsl.diagnostics import Diagnostic, DiagnosticError
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage
-from archdsl.graph.digest import VERSION, Canonical
+from archdsl.graph.canonical import Canonical
+from archdsl.graph.digest import VERSION
 from archdsl.graph.node import Node
 
 MAX_BYTES = 64 * 2**20
@@ -145,7 +146,7 @@ def blocks_of(
 def _windows(path: str, stage: Stage, batch: int, dtype: str, form: Canonical) -> Block:
     if stage.within is None:
         raise LookupError(f"{stage.name} has no windows")
-    key = block_key(form.operator(stage.within), stage.feature, batch, dtype)
+    key = block_key(form.within(stage.within, stage.feature), stage.feature, batch, dtype)
     return Block(path, key, "windows", stage.feature)
 
 

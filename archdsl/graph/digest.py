@@ -1,47 +1,77 @@
 """The canonical digest of an architecture: equal digests mean equal functions, whatever the weights.
 
-That holds for architectures built for the same image size: tables of learned positions are laid out for its
-grid.
+Two architectures built for the same image size that have one digest compute the same function of images of
+that size, stage by stage, and have the same tensors in the same order: what one has learned can be given to
+the other.
 
-It covers the operators with their resolved parameters, how they are put together, widths, extra tokens, the
-division into stages, channels and classes. It is blind to
-- names: of the arch, its stages, mixers, blocks and parts; settings, spans, comments;
-- how it was written: definitions inlined or not, chains in chains, repeats or a list of blocks;
-- what only training sees: `drop_path`, initial weights, and the parameters that operators declare
-  `training_only`;
-- the image size.
+The digest is made of what `Canonical` makes of each top node, so it is blind to names, to how a text was put
+together, to what only training sees, and to settings that change nothing; docs/language.md lists the rewrites
+that keep it. Operators say themselves what of them counts, see `Op.canonical` and `Op.transparent`.
+
+The image size is not seen itself. Where a setting changes nothing on the maps of one size (`pad(4)`, windows
+as large as the map), digests of the architecture at several sizes may differ.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from math import gcd
 
-from archdsl.features import Feature, Word
-from archdsl.graph.architecture import Architecture
-from archdsl.graph.node import Node
-from archdsl.ops import Op
+from archdsl.features import Word
+from archdsl.graph.architecture import Architecture, Stage
+from archdsl.graph.canonical import BLOCK, RAMPED, Canonical
+from archdsl.graph.recipes import init_arguments
 
-VERSION = "a2"
+VERSION = "a3"
 """Changes whenever the digest of some architecture does."""
 
-IDENTITIES = frozenset({"drop_path"})
-"""Operators that do nothing outside training."""
+
+@dataclass(frozen=True, slots=True)
+class StageForm:
+    """What `Canonical` makes of a stage.
+
+    Args:
+        within: of the operator that cuts it into windows, '' without one.
+        downsample, feature_norm: () without one.
+        blocks: of all blocks behind each other, each from `Canonical.block`.
+    """
+
+    within: str
+    downsample: tuple[str, ...]
+    blocks: Sequence[str]
+    feature_norm: tuple[str, ...]
 
 
 def digest(architecture: Architecture) -> str:
-    """`a2:` and 64 hexadecimal digits, the same on every machine and in every process."""
-    return digest_of(_parts(architecture, Canonical()))
+    """`a3:` and 64 hexadecimal digits, the same on every machine and in every process."""
+    form = Canonical()
+    a = architecture
+    head = None if a.head is None else form.top(a.head)
+    return digest_of(a.channels, a.classes, form.top(a.stem), _stages(a, form), head)
+
+
+def digest_of(
+    channels: int,
+    classes: int,
+    stem: tuple[str, ...],
+    stages: Iterable[StageForm],
+    head: tuple[str, ...] | None,
+) -> str:
+    """The digest of an architecture from what `Canonical()` makes of its parts; None for no head."""
+    lines = _lines(channels, classes, stem, stages, head)
+    return f"{VERSION}:{hashlib.sha256(lines.encode()).hexdigest()}"
 
 
 def training_digest(architecture: Architecture, form: Canonical | None = None) -> str:
     """A digest that sees what only training does too: equal ones train alike from the same seed.
 
-    Beside the function computed it covers the image size, `init`, every `drop_path` with its rate, and the
-    parameters that operators declare `training_only`. Names, layout and how a text was put together make no
-    difference to it either.
+    Beside the function computed it covers the image size, `init` with its numbers, every `drop_path` with the
+    rate that it has at its depth, and the parameters that operators declare `training_only`. Names, layout
+    and how a text was put together make no difference to it either. Operators that do nothing are left out
+    only where initial weights don't depend on them.
 
     Args:
         architecture: checked.
@@ -50,117 +80,81 @@ def training_digest(architecture: Architecture, form: Canonical | None = None) -
     Returns:
         64 hexadecimal digits.
     """
-    parts = _parts(architecture, form or Canonical(training=True))
-    return training_digest_of(architecture.image, architecture.init, parts)
+    form = form or Canonical(training=True)
+    a = architecture
+    head = None if a.head is None else form.top(a.head)
+    stem = form.top(a.stem)
+    return training_digest_of(a.image, a.init, a.channels, a.classes, stem, _stages(a, form), head)
 
 
-@dataclass(frozen=True, slots=True)
-class StageForm:
-    """A stage for digests: operators and rows of hashes from a `Canonical`, None for what is not there."""
-
-    within: list[object] | None
-    downsample: Sequence[str] | None
-    blocks: Sequence[str]
-    feature_norm: Sequence[str] | None
-
-
-def composed(
-    channels: int, classes: int, stem: Sequence[str], stages: Iterable[StageForm], head: Sequence[str] | None
-) -> list[object]:
-    """What is hashed of an architecture whose parts are given as rows of hashes."""
-    rows = [[s.within, s.downsample, s.blocks, s.feature_norm] for s in stages]
-    return [channels, classes, stem, *rows, head]
+def training_digest_of(
+    image: tuple[int, int],
+    init: Word,
+    channels: int,
+    classes: int,
+    stem: tuple[str, ...],
+    stages: Iterable[StageForm],
+    head: tuple[str, ...] | None,
+) -> str:
+    """The digest of training from what `Canonical(training=True)` makes of its parts."""
+    height, width = image
+    numbers = " ".join(map(repr, init_arguments(init)))
+    lines = _lines(channels, classes, stem, _ramped(tuple(stages)), head)
+    return hashlib.sha256(f"{height} {width} {init.name} {numbers}\n{lines}".encode()).hexdigest()
 
 
-def digest_of(parts: list[object]) -> str:
-    """See `digest`; `parts` are from `composed`."""
-    return f"{VERSION}:{_hash(parts)}"
+def _stages(architecture: Architecture, form: Canonical) -> Iterator[StageForm]:
+    return (_stage(stage, form) for stage in architecture.stages)
 
 
-def training_digest_of(image: tuple[int, int], init: Word, parts: list[object]) -> str:
-    """See `training_digest`; `parts` are from `composed`."""
-    return _hash([list(image), str(init), parts])
-
-
-def _hash(form: object) -> str:
-    text = json.dumps(form, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _parts(architecture: Architecture, form: Canonical) -> list[object]:
-    stages = (
-        StageForm(
-            None if stage.within is None else form.operator(stage.within),
-            None if stage.downsample is None else form.top(stage.downsample),
-            [h for block in stage.blocks for h in form.top(block)],
-            None if stage.feature_norm is None else form.top(stage.feature_norm),
-        )
-        for stage in architecture.stages
+def _stage(stage: Stage, form: Canonical) -> StageForm:
+    return StageForm(
+        form.within(stage.within, stage.feature),
+        () if stage.downsample is None else form.top(stage.downsample),
+        tuple(chain.from_iterable(form.block(block) for block in stage.blocks)),
+        () if stage.feature_norm is None else form.top(stage.feature_norm),
     )
-    head = None if architecture.head is None else form.top(architecture.head)
-    return composed(architecture.channels, architecture.classes, form.top(architecture.stem), stages, head)
 
 
-class Canonical:
-    """Nodes as lists of hashes, one for each operator that stands in a row.
+def _lines(
+    channels: int,
+    classes: int,
+    stem: tuple[str, ...],
+    stages: Iterable[StageForm],
+    head: tuple[str, ...] | None,
+) -> str:
+    """One line for the widths at both ends, one for the stem, four for each stage, one for the head."""
+    out = [f"{channels} {0 if head is None else classes}", " ".join(stem)]
+    for stage in stages:
+        out.append(" ".join(stage.downsample))
+        out.append(stage.within if stage.blocks else "")
+        out.append(" ".join(stage.blocks))
+        out.append(" ".join(stage.feature_norm))
+    out.append("none" if head is None else " ".join(head))
+    return "\n".join(out)
 
-    Each distinct node object is hashed once, unless it stands inside a top node and weights are shared inside
-    it: their keys are numbered in the order in which they occur in the top node. Nodes have to stay alive
-    while this is used.
 
-    Args:
-        training: whether what only training sees is seen.
-    """
-
-    def __init__(self, *, training: bool = False) -> None:
-        self._training = training
-        self._tops: dict[int, list[str]] = {}
-        self._known: dict[int, list[str]] = {}
-        self._keys: dict[str, int] = {}
-        self._lookups = 0
-
-    def top(self, node: Node) -> list[str]:
-        """A stem, a downsample, a block, a feature norm or a head: weights are shared inside it only."""
-        found = self._tops.get(id(node))
-        if found is None:
-            self._keys.clear()
-            found = self._tops[id(node)] = self._node(node)
-        return found
-
-    def sequence(self, nodes: Iterable[Node]) -> list[str]:
-        return [h for node in nodes for h in self._node(node)]
-
-    def _node(self, node: Node) -> list[str]:
-        if node.op.name in IDENTITIES and not self._training:
-            return []
-        found = self._known.get(id(node))
-        if found is not None:
-            return found
-        before = self._lookups
-        share = None
-        if node.share:
-            self._lookups += 1
-            share = self._keys.setdefault(node.share, len(self._keys))
-        if node.op.name == "chain" and share is None:
-            out = self.sequence(node.parts)
-        else:
-            parts: object
-            if node.op.sequence:
-                parts = self.sequence(node.parts)
+def _ramped(stages: Sequence[StageForm]) -> Iterator[StageForm]:
+    """The stages without the marks between blocks, but for the depth of those that drop paths by it."""
+    marks = [token for stage in stages for token in stage.blocks if token in _MARKS]
+    last = len(marks) - 1
+    at = -1
+    for stage in stages:
+        blocks = []
+        for token in stage.blocks:
+            if token in _MARKS:
+                at += 1
+                if token == RAMPED:
+                    blocks.append(_share(at, last))
             else:
-                parts = [self.sequence([p]) for p in node.parts]
-            form = [self.operator(node.op), share, _shape(node.input), _shape(node.output), parts]
-            out = [_hash(form)]
-        if self._lookups == before:
-            self._known[id(node)] = out
-        return out
-
-    def operator(self, op: Op) -> list[object]:
-        """Its name and what it was given."""
-        hidden = set() if self._training else set(op.training_only)
-        return [op.name, op.model_dump(mode="json", exclude=hidden)]
+                blocks.append(token)
+        yield StageForm(stage.within, stage.downsample, blocks, stage.feature_norm)
 
 
-def _shape(x: Feature) -> list[object]:
-    """What does not depend on the image: width, kind of grid, extra tokens."""
-    return [x.dim, len(x.grid), [list(e) for e in x.extras]]
+_MARKS = frozenset({BLOCK, RAMPED})
+
+
+def _share(at: int, last: int) -> str:
+    """The part of the rate that block `at` has, as a fraction in lowest terms."""
+    by = gcd(at, last) or 1
+    return f"{at // by}/{last // by}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from archdsl.graph.canonical import Canonical
 from archdsl.graph.cost import Subtotals
-from archdsl.graph.digest import Canonical
 from archdsl.graph.node import Node
 from archdsl.ops import Macs
 
@@ -55,24 +55,47 @@ class Counts:
     _nodes: list[Node] = field(default_factory=list)
 
     def section(self, nodes: Sequence[Node], operators: int) -> Section:
-        """The section of some top nodes.
+        """The section of a stem, a downsample, a norm of maps or a head; without nodes of what is not there.
 
         Args:
             nodes: in order.
             operators: see `Section`.
         """
+        self._keep(nodes)
+        return self._section(nodes, operators, self.form.top, self.training.top)
+
+    def blocks(self, nodes: Sequence[Node], operators: int) -> Section:
+        """The section of some blocks of a stage.
+
+        Args:
+            nodes: in order.
+            operators: see `Section`.
+        """
+        self._keep(nodes)
+        return self._section(nodes, operators, self.form.block, self.training.block)
+
+    def _keep(self, nodes: Sequence[Node]) -> None:
+        """What is remembered goes by the identity of nodes."""
         if len(self._nodes) > KEPT:
             self._subtotals, self.form, self.training = Subtotals(), Canonical(), Canonical(training=True)
             self._nodes.clear()
-        self._nodes += nodes  # what is remembered goes by the identity of nodes
+        self._nodes += nodes
+
+    def _section(
+        self,
+        nodes: Sequence[Node],
+        operators: int,
+        form: Callable[[Node], tuple[str, ...]],
+        training: Callable[[Node], tuple[str, ...]],
+    ) -> Section:
         rows = [self._subtotals.row("", node) for node in nodes]
         macs = Macs()
         for row in rows:
             macs = macs + row.macs
         return Section(
             tuple(nodes),
-            tuple(h for node in nodes for h in self.form.top(node)),
-            tuple(h for node in nodes for h in self.training.top(node)),
+            tuple(h for node in nodes for h in form(node)),
+            tuple(h for node in nodes for h in training(node)),
             sum(row.params for row in rows),
             macs,
             operators,

@@ -9,8 +9,9 @@ from fractions import Fraction
 from archdsl.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from archdsl.graph import library
 from archdsl.graph.architecture import Architecture
+from archdsl.graph.canonical import Canonical
 from archdsl.graph.cost import Cost, Subtotals, cost
-from archdsl.graph.digest import Canonical, training_digest
+from archdsl.graph.digest import training_digest
 from archdsl.graph.elaboration.build import Builder
 from archdsl.graph.elaboration.elaborate import elaborate
 from archdsl.graph.elaboration.evaluate import unwrap

@@ -8,11 +8,13 @@ a block, a head - is the same in every architecture that has it, and they are pu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from archdsl.diagnostics import DiagnosticError
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage
-from archdsl.graph.digest import Canonical, StageForm, composed, digest_of, training_digest_of
+from archdsl.graph.canonical import Canonical
+from archdsl.graph.digest import StageForm, digest_of, training_digest_of
 from archdsl.graph.elaboration.build import MAX_NODES, Builder
 from archdsl.graph.elaboration.elaborate import MAX_PARAMETERS, architecture, prepared
 from archdsl.graph.elaboration.ends import Ends
@@ -202,7 +204,7 @@ class Walk:
             error = DiagnosticError(*report.sorted())
             inside.wrong[mark[0]] = mark[1], error
             raise error
-        section = inside.blocks[key] = self._counts.section(nodes, inside.builder.nodes)
+        section = inside.blocks[key] = self._counts.blocks(nodes, inside.builder.nodes)
         return section
 
     def head(self, x: Feature) -> Section:
@@ -228,27 +230,29 @@ class Walk:
 
     def digest(self, stages: Walked, head: Section) -> str:
         """The digest of an architecture put together from sections, see `archdsl.graph.digest.digest`."""
-        return digest_of(self._composed(stages, head, self._counts.form, lambda section: section.form))
+        rows = self._stage_forms(stages, self._counts.form, lambda section: section.form)
+        last = head.form if head.nodes else None
+        return digest_of(self.channels, self.classes, self.stem.form, rows, last)
 
     def training_digest(self, stages: Walked, head: Section) -> str:
         """The digest that sees what only training does, see `archdsl.graph.digest.training_digest`."""
-        parts = self._composed(stages, head, self._counts.training, lambda section: section.training)
-        return training_digest_of(self.image, self._ends.init, parts)
+        rows = self._stage_forms(stages, self._counts.training, lambda section: section.training)
+        last = head.training if head.nodes else None
+        init = self._ends.init
+        return training_digest_of(
+            self.image, init, self.channels, self.classes, self.stem.training, rows, last
+        )
 
-    def _composed(
-        self, stages: Walked, head: Section, form: Canonical, of: Callable[[Section], Sequence[str]]
-    ) -> list[object]:
-        rows = [
-            StageForm(
-                None if o.within is None else form.operator(o.within),
-                None if o.downsample is None else of(o.downsample),
-                [h for section in sections for h in of(section)],
-                None if o.feature_norm is None else of(o.feature_norm),
+    def _stage_forms(
+        self, stages: Walked, form: Canonical, of: Callable[[Section], tuple[str, ...]]
+    ) -> Iterator[StageForm]:
+        for o, sections in stages:
+            yield StageForm(
+                form.within(o.within, o.output),
+                () if o.downsample is None else of(o.downsample),
+                tuple(chain.from_iterable(map(of, sections))),
+                () if o.feature_norm is None else of(o.feature_norm),
             )
-            for o, sections in stages
-        ]
-        last = of(head) if head.nodes else None
-        return composed(self.channels, self.classes, of(self.stem), rows, last)
 
     def architecture(
         self, changes: Mapping[str, Sequence[Change]], stages: Walked, head: Section

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archdsl.features import Extra
 from archdsl.nn.stream import Stream, StreamModule, put_together
@@ -39,4 +39,11 @@ class Registers(StreamModule):
         patches, extras = s.take_apart()
         tokens = self.weight if self.position is None else self.weight + self.position
         tokens = tokens.expand(patches.shape[0], -1, -1)
-        return put_together(patches, (*extras, tokens), s.grid, (*s.extras, self.extra))
+        out = put_together(patches, (*extras, tokens), s.grid, (*s.extras, self.extra))
+        return out if s.regions is None else out._replace(regions=self._with_all(s, s.regions))
+
+    def _with_all(self, s: Stream, regions: Tensor) -> Tensor:
+        """The regions (windows, T) with that of the tokens in their slots: they see and are seen by all."""
+        patches, extras = Stream(regions.unsqueeze(-1), s.grid, s.extras).take_apart()
+        own = regions.new_full((len(regions), self.extra.count, 1), -1)
+        return put_together(patches, (*extras, own), s.grid, (*s.extras, self.extra)).x.squeeze(-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from archdsl.nn.stream import Stream, StreamModule
 
 
@@ -20,8 +22,15 @@ class Take(StreamModule):
         """A map, a list of tokens, or a vector where it is one token."""
         patches, extras = s.take_apart()
         if self.what == "patches":
-            return Stream(patches, s.grid)
+            return Stream(patches, s.grid, (), _patches_of(s.regions, s))
         for extra, tokens in zip(s.extras, extras, strict=True):
             if extra.kind == self.what:
                 return Stream(tokens, () if extra.count == 1 else (extra.count,))
         raise ValueError(f"the sequence has no {self.what}")
+
+
+def _patches_of(regions: Tensor | None, s: Stream) -> Tensor | None:
+    """The regions (windows, N) of the patches alone."""
+    if regions is None:
+        return None
+    return Stream(regions.unsqueeze(-1), s.grid, s.extras).take_apart()[0].squeeze(-1)

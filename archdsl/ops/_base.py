@@ -107,6 +107,8 @@ class Op(BaseModel):
     """Fields that reach every depth without being passed: of `dim`, `eps`, `drop_path`, `layer_scale`."""
     training_only: ClassVar[frozenset[str]] = frozenset()
     """Fields that do not change the function computed (left out of the digest)."""
+    hollow: ClassVar[bool] = False
+    """Whether it does nothing where nothing stands inside (left out of the digest then)."""
     mixes_tokens: ClassVar[bool] = False
     """Whether every token can reach every other one, or every later one: attention and scans, no convolution.
     Such operators need tokens to be worth a comparison."""
@@ -156,6 +158,23 @@ class Op(BaseModel):
 
     def vanishes(self, x: Feature) -> bool:
         """Whether the operator does nothing with these settings and is left out (`layer_scale = off`)."""
+        return False
+
+    def canonical(self, x: Feature) -> Self:
+        """The same operator with what makes no difference for `x` at fixed values; the digest looks at it.
+
+        Unlike `resolved` it is no part of the architecture: what was written stays visible there.
+        """
+        return self
+
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """Whether it does what its parts do one behind the other, and nothing more.
+
+        The digest sees the parts alone then. They get the tensor that it gets, in the same places.
+
+        Args:
+            parts: how many were built.
+        """
         return False
 
     def part_names(self, written: tuple[str, ...]) -> tuple[str, ...]:

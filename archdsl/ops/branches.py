@@ -29,6 +29,10 @@ class Branches(Op):
             raise ShapeError("E301", "there are no branches", help="write `branches(a, b, ...)`")
         return merged([part(x) for part in parts], self.merge)
 
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """With one branch there is nothing to merge."""
+        return parts == 1
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How the results are merged."""
         return {"merge": self.merge}

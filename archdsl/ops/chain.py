@@ -20,6 +20,10 @@ class Chain(Op):
     parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("parts", variadic=True),)
     sequence: ClassVar[bool] = True
 
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """Always."""
+        return True
+
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The last part's output."""
         for part in parts:

@@ -60,6 +60,10 @@ class Concat(Op):
             )
         return y
 
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """Of a vector."""
+        return self.reduce == 1 and not x.grid
+
     def params(self, x: Feature, y: Feature) -> int:
         """D D / reduce where it is over 1."""
         return x.dim * (x.dim // self.reduce) if self.reduce > 1 else 0

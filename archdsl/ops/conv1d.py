@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op
@@ -36,6 +36,10 @@ class Conv1d(Op):
         """The input's shape."""
         need_tokens(x, "a convolution along the sequence")
         return x
+
+    def canonical(self, x: Feature) -> Self:
+        """One tap sees the current token, causal or not."""
+        return self.model_copy(update={"causal": False}) if self.kernel == 1 else self
 
     def params(self, x: Feature, y: Feature) -> int:
         """C K + C."""

@@ -40,6 +40,10 @@ class Conv2d(Op):
         """With the output width written out."""
         return self.model_copy(update={"out": resolve_width(self.out, x)})
 
+    def canonical(self, x: Feature) -> Self:
+        """A single channel has no others to be kept apart from."""
+        return self.model_copy(update={"depthwise": False}) if x.dim == 1 else self
+
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """A map of ceil(side / stride) places on each side, with `out` channels."""
         height, width = need_map(x, "a convolution")

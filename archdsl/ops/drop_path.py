@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
@@ -38,6 +38,10 @@ class DropPath(Op):
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""
         return x
+
+    def canonical(self, x: Feature) -> Self:
+        """Without the rate of the arch where another one is given."""
+        return self if self.rate is None else self.model_copy(update={"drop_path": 0.0})
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The probability."""

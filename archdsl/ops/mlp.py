@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import floor
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError
@@ -43,6 +43,10 @@ class Mlp(Op):
                 help="use an activation such as gelu",
             )
         return x
+
+    def canonical(self, x: Feature) -> Self:
+        """With the ratio that gives the same width without being floored."""
+        return self.model_copy(update={"ratio": Fraction(self._hidden(x), x.dim)})
 
     def params(self, x: Feature, y: Feature) -> int:
         """2 C H + H + C for H = floor(ratio C)."""

@@ -39,5 +39,9 @@ class Pad(Op):
         """Where every size is a multiple."""
         return self.multiple == 1
 
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """Where both sides are multiples."""
+        return x.is_map and all(side % self.multiple == 0 for side in x.grid)
+
     def _up(self, side: int) -> int:
         return -(-side // self.multiple) * self.multiple

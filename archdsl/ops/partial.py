@@ -22,6 +22,7 @@ class Partial(Op):
     module: ClassVar[str] = "archdsl.nn.partial:Partial"
     parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("inner"),)
     sequence: ClassVar[bool] = True
+    hollow: ClassVar[bool] = True
 
     channels: Width
 
@@ -46,6 +47,10 @@ class Partial(Op):
                 help="let it end at the width and size it starts with",
             )
         return x
+
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """Over all channels."""
+        return self.channels == x.dim
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How many channels."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator
 
@@ -29,6 +29,14 @@ class Pool(Op):
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """A vector as wide as the input."""
         return Feature(x.dim, (), (), x.windows)
+
+    def canonical(self, x: Feature) -> Self:
+        """The mean of one patch is its maximum."""
+        return self.model_copy(update={"kind": "mean"}) if x.patches == 1 else self
+
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """Of a vector."""
+        return not x.grid
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The kind."""

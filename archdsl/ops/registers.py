@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator
 
@@ -38,6 +38,10 @@ class Registers(Op):
         if self.n == 0:
             return x
         return replace(x, extras=(*x.extras, Extra("registers", self.n, self.at)))
+
+    def canonical(self, x: Feature) -> Self:
+        """One token alone is behind half of the patches, spread evenly or put in the middle."""
+        return self.model_copy(update={"at": "middle"}) if (self.n, self.at) == (1, "even") else self
 
     def params(self, x: Feature, y: Feature) -> int:
         """n C, twice that with positions."""

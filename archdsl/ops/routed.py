@@ -80,6 +80,10 @@ class Routed(Op):
                 )
         return replace(x, dim=width)
 
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """Over the sequence as it is."""
+        return self.order == (Order(),)
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The routes, how they are merged, and the places they are laid out for."""
         return {

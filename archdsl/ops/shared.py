@@ -17,6 +17,10 @@ class Shared(Op):
     parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("inner"),)
     sequence: ClassVar[bool] = True
 
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """Asked where nobody shares the weights."""
+        return True
+
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """What `inner` returns."""
         (inner,) = parts

@@ -32,6 +32,10 @@ class Split(Op):
         each = need_division(x.dim, len(parts), "the channels cannot be divided among the branches")
         return merged([part(with_dim(x, each)) for part in parts], self.merge)
 
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """With one branch there is nothing to merge."""
+        return parts == 1
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How the results are merged."""
         return {"merge": self.merge}

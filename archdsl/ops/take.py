@@ -38,6 +38,10 @@ class Take(Op):
         count = need_extra(x, self.what, _WRITE[self.what], "what")
         return Feature(x.dim, () if count == 1 else (count,), (), x.windows)
 
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """The patches where there is nothing else."""
+        return self.what == "patches" and not x.extras
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The tokens taken."""
         return {"what": self.what}

@@ -56,6 +56,7 @@ class Windowed(Op):
     module: ClassVar[str] = "archdsl.nn.windowed:Windowed"
     parts: ClassVar[tuple[PartParameter, ...]] = (PartParameter("inner"),)
     sequence: ClassVar[bool] = True
+    hollow: ClassVar[bool] = True
 
     window: Annotated[tuple[Count, Count] | Line, BeforeValidator(_sides)] = (7, 7)
     shift: Natural = 0
@@ -66,6 +67,21 @@ class Windowed(Op):
         """Rows and columns need no padding, and without extra tokens none are copied."""
         pad = self.pad and not isinstance(self.window, str)
         return self.model_copy(update={"pad": pad, "extras": self.extras if x.extras else "past"})
+
+    def canonical(self, x: Feature) -> Self:
+        """Without a shift where one window spans the map, and without padding where nothing is missing."""
+        if isinstance(self.window, str):
+            return self
+        found: dict[str, object] = {}
+        if all(window >= side for window, side in zip(self.window, x.grid, strict=True)):
+            found["shift"] = 0
+        if all(side % window == 0 for window, side in zip(self.window, x.grid, strict=True)):
+            found["pad"] = False
+        return self.model_copy(update=found)
+
+    def transparent(self, x: Feature, parts: int) -> bool:
+        """One window that holds what there is in the order in which it is there."""
+        return self.inside(x) == x
 
     def inside(self, x: Feature) -> Feature:
         """The shape of one window of `x`.

@@ -32,7 +32,7 @@ def _loaded(tmp_path: Path, text: str) -> Architecture:
 
 
 def test_form() -> None:
-    assert re.fullmatch(r"a2:[0-9a-f]{64}", BASE.digest())
+    assert re.fullmatch(r"a3:[0-9a-f]{64}", BASE.digest())
 
 
 @pytest.mark.parametrize(
@@ -285,18 +285,18 @@ def _digests(tmp_path: Path, place: str, text: str, tokens: str = "") -> tuple[s
                     "[1, 8]",
                     "row",
                     "column",
-                    "4, pad = on",
+                    "3, pad = on",
                     "4, shift = 2",
                     "4, shift = 1",
                 )
             ],
         ),
         ("mixer", ["layer_norm", "layer_norm(affine = off)", "layer_norm(eps = 1e-3)"]),
-        ("within", ["8", "4", "row", "column", "4, shift = 2", "8, pad = on"]),
+        ("within", ["8", "4", "row", "column", "4, shift = 2", "3, pad = on"]),
         ("feature_norm", ["none", "layer_norm", "rms_norm", "layer_norm(affine = off)"]),
         (
             "tokens",
-            ["", " -> pad(2)", " -> pad(8)", " -> fold(2) -> linear(dim)", " -> fold(4) -> linear(dim)"],
+            ["", " -> pad(3)", " -> pad(16)", " -> fold(2) -> linear(dim)", " -> fold(4) -> linear(dim)"],
         ),
     ],
     ids=["linear_attention", "routed", "windowed", "norm", "within", "feature_norm", "stem"],

@@ -63,12 +63,21 @@ _WITHOUT_LAST = frozenset({"selective_scan", "linear_attention"})
 
 def _last_linear(placed: Placed) -> nn.Module | None:
     """The linear that everything in a sequence goes through last, or None."""
+    last = next((p for p in _from_behind(placed) if p.node.op.name not in _PASSED), None)
+    if last is None or last.node.op.name in _WITHOUT_LAST:
+        return None
+    own = [m for m in last.own_modules() if isinstance(m, nn.Linear)]
+    return own[-1] if own else None
+
+
+_PASSED = frozenset({"drop_path", "layer_scale"})
+"""Operators that a branch may end in behind its last linear."""
+
+
+def _from_behind(placed: Placed) -> Iterator[Placed]:
+    """The operators of a sequence, sequences inside it opened, the last one first."""
     for part in reversed(placed.parts):
         if part.node.op.sequence:
-            return _last_linear(part)
-        own = [m for m in part.own_modules() if isinstance(m, nn.Linear)]
-        if own:
-            return None if part.node.op.name in _WITHOUT_LAST else own[-1]
-        if part.node.op.name not in ("drop_path", "layer_scale"):
-            return None
-    return None
+            yield from _from_behind(part)
+        else:
+            yield part
