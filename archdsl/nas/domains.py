@@ -13,6 +13,7 @@ from archdsl.diagnostics import Span
 from archdsl.lang import tree as t
 from archdsl.nas.choosers import Known, Noting, Odometer
 from archdsl.nas.forms import rebuilt, unrolled
+from archdsl.nas.references import Steps, filled
 from archdsl.nas.space import Alternatives, Choice, Chooser, Interval, Point
 
 DIGITS = 6
@@ -179,13 +180,15 @@ class Line:
 
     Args:
         path: as written.
-        form: its domain.
+        form: its domain; values that it draws may still name the paths below.
         field: of the task, where the path is `train.FIELD`.
+        names: paths of other lines, of which it takes over the values.
     """
 
     path: t.Path
     form: Form
     field: str | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,8 +227,37 @@ class VariedSpace:
         Raises:
             KeyError: where the point lacks a choice, or has one that the space does not know.
         """
-        known = Known(point)
-        return tuple((line, line.form.draw(known)) for line in self.lines)
+        return self._drawn(self.lines, Known(point))
+
+    def alone(self, line: Line, chooser: Chooser) -> tuple[tuple[Line, t.Expr], ...]:
+        """The value that a chooser puts in the place of one line, behind those that it takes over."""
+        needed, waiting = {line.path.steps}, [line]
+        while waiting:
+            named = waiting.pop().names
+            found = [other for other in self.lines if str(other.path) in named]
+            waiting += (other for other in found if other.path.steps not in needed)
+            needed.update(other.path.steps for other in found)
+        return self._drawn([other for other in self.lines if other.path.steps in needed], chooser)
+
+    def _drawn(self, lines: Sequence[Line], chooser: Chooser) -> tuple[tuple[Line, t.Expr], ...]:
+        """The values of lines, among which is every line that one of them names."""
+        drawn = {line.path.steps: line.form.draw(chooser) for line in lines}
+        for line in self._named_first:
+            if line.path.steps in drawn:
+                drawn[line.path.steps] = filled(drawn[line.path.steps], drawn)
+        return tuple((line, drawn[line.path.steps]) for line in lines)
+
+    @cached_property
+    def _named_first(self) -> tuple[Line, ...]:
+        """The lines that name others, each behind those it names."""
+        order: dict[Steps, Line] = {}
+        waiting = [line for line in self.lines if line.names]
+        while waiting:
+            left = {str(line.path) for line in waiting}
+            ready = [line for line in waiting if left.isdisjoint(line.names)]
+            order |= {line.path.steps: line for line in ready}
+            waiting = [line for line in waiting if line not in ready]
+        return tuple(order.values())
 
     def points(self) -> Iterator[Point]:
         """All points in a fixed order, the last choice changing fastest.

@@ -59,8 +59,10 @@ def rebuilt(expr: t.Expr, parts: Sequence[t.Expr]) -> t.Expr:
             return replace(expr, operand=parts[0])
         case t.Binary(operator="+"):
             return unrolled_sum(expr, parts)
-        case t.Binary():
+        case t.Binary() | t.Compare() | t.Logic():
             return replace(expr, left=parts[0], right=parts[1])
+        case t.Not():
+            return replace(expr, operand=parts[0])
         case t.Repeat():
             return replace(expr, count=parts[0], body=parts[1])
         case t.Parens():

@@ -10,6 +10,7 @@ from archdsl.lang import tree as t
 from archdsl.lang.to_text import number_text
 from archdsl.nas.domains import Numbers
 from archdsl.nas.forms import is_choice, walk
+from archdsl.nas.references import tied
 from archdsl.nas.space import Interval
 
 
@@ -70,6 +71,11 @@ def _check_step(expr: t.Range, low: Fraction, high: Fraction, step: Fraction) ->
 def _number(expr: t.Expr, sight: Sight) -> Fraction:
     if any(is_choice(e) for e in walk(expr)):
         raise mistake("E406", "the ends of a range are numbers", expr.span, "a choice", help="write a number")
+    if tied(expr):
+        raise mistake(
+            "E406", "the ends of a range are numbers", expr.span, "drawn on another line",
+            help="write `one_of(...)`, where values of other lines may stand",
+        )  # fmt: skip
     value = sight.value(expr)
     if not isinstance(value, Fraction):
         raise mistake(

@@ -84,7 +84,7 @@ class Reader:
             refuse_choices(let.value, "a `let`", report)
         task = self._read("task", lambda e: read_task(e, sight.scope), None)
         base, architecture = self._base(task)
-        space = read_space(self._lines(t.Vary), sight, task, report)
+        space = read_space(self._lines(t.Vary), sight, task, report, base)
         self.size = space.told()
         requirements = self._requirements()
         objectives = self._objectives(task)

@@ -93,11 +93,11 @@ class _Trying:
 
 
 def _alone(candidates: VariedCandidates, line: Line, pins: dict[str, Choice]) -> Architecture | None:
-    """The base with one of the alternatives of one line."""
-    value = line.form.draw(Pinned(pins))
+    """The base with one of the alternatives of one line, and what it takes over from others."""
+    values = candidates.space.alone(line, Pinned(pins))
     if line.field is None:
-        return candidates.base.at([(line.path, value)])
-    candidates.with_fields({line.field: value})
+        return candidates.base.at([(other.path, value) for other, value in values])
+    candidates.with_fields({other.field: value for other, value in values if other.field is not None})
     return None
 
 

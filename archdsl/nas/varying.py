@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from archdsl.diagnostics import DiagnosticError, Span, did_you_mean
 from archdsl.graph.elaboration.report import Report, SpecError, mistake
-from archdsl.graph.variation import Sight
+from archdsl.graph.variation import Base, Sight
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import number_text, to_text
 from archdsl.nas.domains import Around, Each, Fixed, Form, Line, OneOf, VariedSpace
 from archdsl.nas.forms import ONE_OF, is_choice, parts_of, plain, unwrapped, walk
 from archdsl.nas.ranges import read_range
+from archdsl.nas.references import Naming, tied
 from archdsl.nas.space import Alternatives
 from archdsl.tasks import Task
 
@@ -25,14 +26,30 @@ MAX_CHOICES = 500
 FROM_THE_TASK = ("classes", "channels")
 
 
-def read_space(varies: Iterable[t.Vary], sight: Sight, task: Task | None, report: Report) -> VariedSpace:
-    """The space of all `vary` lines; lines with mistakes go to the report and are left out."""
+def read_space(
+    varies: Iterable[t.Vary], sight: Sight, task: Task | None, report: Report, base: Base | None = None
+) -> VariedSpace:
+    """The space of all `vary` lines; lines with mistakes go to the report and are left out, and so are those
+    that name them.
+
+    Args:
+        base: what they vary, where that is known: it tells which names differ between its stages.
+    """
     lines: list[Line] = []
     earlier: list[t.Path] = []
-    for variation in (v for vary in varies for v in vary.variations):
+    variations = [v for vary in varies for v in vary.variations]
+    arch = None if base is None else base.plan.arch
+    given = [] if base is None else [g.path for g in base.plan.given]
+    named = Naming(variations, arch, given, report).read()
+    for variation in variations:
         with report.guard():
-            lines.append(_line(variation, earlier, sight, task, report))
+            line = _line(variation, earlier, sight, task, report)
+            if line.path.steps in named:
+                lines.append(replace(line, names=named[line.path.steps]))
         earlier.append(variation.path)
+    there: set[str] = set()
+    while there != (there := {str(line.path) for line in lines}):
+        lines = [line for line in lines if there.issuperset(line.names)]
     return VariedSpace(tuple(lines))
 
 
@@ -149,7 +166,7 @@ class _Reader:
         if isinstance(expr, t.Range):
             return read_range(expr, self._name(expr.span), self.sight)
         form = self._form(plain(expr), self.path.endswith("blocks"))
-        if not self.choices:
+        if not self.choices and not tied(expr):
             self._refuse_lets(expr)
             raise mistake(
                 "E405", f"`{self.path}` has nothing to choose from", expr.span, "one value",
@@ -229,9 +246,10 @@ class _Reader:
 
     def _copies(self, repeat: t.Repeat) -> int:
         span = repeat.count.span
-        if any(is_choice(e) for e in walk(repeat.count)):
+        if any(is_choice(e) for e in walk(repeat.count)) or tied(repeat.count):
+            drawn = "drawn on another line" if tied(repeat.count) else "a choice"
             raise mistake(
-                "E405", "`each` needs a number of copies that is known", span, "a choice",
+                "E405", "`each` needs a number of copies that is known", span, drawn,
                 help="put the choice outside: `one_of(2 x each a, 4 x each a)`",
             )  # fmt: skip
         try:

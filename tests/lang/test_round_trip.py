@@ -165,7 +165,11 @@ def searches(draw: st.DrawFn) -> str:
         step = st.sampled_from(["", " log", " step 4", " step 0.5 log", " log step 2M"])
         span = st.tuples(NUMBERS | value, st.just(" .. "), NUMBERS | value, step).map("".join)
         choices = st.lists(value, min_size=1, max_size=3).map(lambda items: f"one_of({', '.join(items)})")
-        return draw(span | choices | st.builds("4 x each {}".format, choices) | value)
+        other = paths().map(str)
+        named = (
+            st.builds("one_of({0}, 2 * {0})".format, other) | st.builds("({}) x scan".format, other) | other
+        )
+        return draw(span | choices | st.builds("4 x each {}".format, choices) | value | named)
 
     def lines(kinds: list[str]) -> str:
         return "".join(line(draw(st.sampled_from(kinds))) + "\n" for _ in range(draw(st.integers(0, 3))))

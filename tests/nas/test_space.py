@@ -9,33 +9,14 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spaces import space_of, texts
 
 from archdsl.diagnostics import Source
-from archdsl.graph.elaboration.report import Report
-from archdsl.graph.variation import Sight
-from archdsl.lang import parse_search, to_text
+from archdsl.lang import parse_search
 from archdsl.lang import tree as t
 from archdsl.nas.choosers import Drawn
-from archdsl.nas.domains import Numbers, VariedSpace
-from archdsl.nas.space import Alternatives, Domain, Interval, Point
-from archdsl.nas.varying import read_space
-
-
-def space_of(lines: str) -> VariedSpace:
-    """The space of some `vary` lines, any names allowed."""
-    source = Source("example.search", f"search example {{\n let n = 3\n vary {{\n{lines}\n}} }}\n")
-    (search,) = parse_search(source).statements
-    assert isinstance(search, t.SearchDef)
-    lets = [line for line in search.body if isinstance(line, t.Let)]
-    report = Report()
-    sight = Sight.of(source, None, [], lets)
-    space = read_space([v for v in search.body if isinstance(v, t.Vary)], sight, None, report)
-    assert [d.message for d in report.diagnostics] == []
-    return space
-
-
-def texts(space: VariedSpace, point: Point) -> list[str]:
-    return [to_text(value) for _, value in space.values(point)]
+from archdsl.nas.domains import Numbers
+from archdsl.nas.space import Alternatives, Domain, Interval
 
 
 def every(lines: str) -> list[list[str]]:
@@ -98,6 +79,7 @@ def test_choices_stand_anywhere_in_a_value() -> None:
         ["2 x scan(state = 8) + attn"], ["2 x scan(state = 16) + attn"],
     ]  # fmt: skip
     assert every("at in [one_of(1, 2), 3]") == [["[1, 3]"], ["[2, 3]"]]
+    assert every("a in (not one_of(1, 2) < 2 and n > 1)")[1] == ["not 2 < 2 and n > 1"]
 
 
 def test_choices_inside_alternatives_count_only_where_they_are_taken() -> None:

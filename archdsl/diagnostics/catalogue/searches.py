@@ -95,4 +95,12 @@ SEARCHES = {
         "budget = trials(100)",
         "budget = trials(2)",
     ),
+    "E419": Rule(
+        "A domain names what it cannot",
+        "A value behind `in` may name the path of another line, and stands for what that line draws. It "
+        "has to be varied, be no list of blocks, mean the same in both places, and lead to no circle. "
+        "Places of the architecture name each other, and fields of the task do.",
+        "vary { s1.dim in one_of(16, 24);  s2.dim in one_of(s1.dmi, 2 * s1.dim) }",
+        "vary { s1.dim in one_of(16, 24);  s2.dim in one_of(s1.dim, 2 * s1.dim) }",
+    ),
 }
