@@ -78,7 +78,7 @@ class Noting:
 
 
 class Odometer:
-    """Makes choices by number and counts up."""
+    """Makes choices by number and counts up; real numbers stay at their lower ends."""
 
     def __init__(self, start: Sequence[int] = ()) -> None:
         self._start = tuple(start)
@@ -87,8 +87,8 @@ class Odometer:
     def choose(self, domain: Domain) -> Choice:
         """The choice whose turn it is."""
         which = self._start[len(self._made)] if len(self._made) < len(self._start) else 0
-        size = _size(domain)
-        self._made.append((which, size))
+        many = size(domain) or 1
+        self._made.append((which, many))
         if isinstance(domain, Alternatives):
             return domain.labels[which]
         n = domain.low + which * (domain.step or 1)
@@ -98,16 +98,17 @@ class Odometer:
         """The one for the next point, None behind the last."""
         made = list(self._made)
         while made:
-            which, size = made.pop()
-            if which + 1 < size:
+            which, many = made.pop()
+            if which + 1 < many:
                 return Odometer([*(w for w, _ in made), which + 1])
         return None
 
 
-def _size(domain: Domain) -> int:
+def size(domain: Domain) -> int | None:
+    """How many values a choice has; None for real numbers."""
     if isinstance(domain, Alternatives):
         return len(domain.labels)
-    return round((domain.high - domain.low) / (domain.step or 1)) + 1
+    return None if domain.step is None else round((domain.high - domain.low) / domain.step) + 1
 
 
 def first(domain: Domain) -> Choice:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from archdsl.diagnostics import Diagnostic, Severity, Span
 from archdsl.lang import tree as t
+from archdsl.nas.evolution import POPULATION
 from archdsl.nas.plan import SearchPlan
 
 TPE_SLOW = 5000
@@ -50,9 +51,13 @@ def misfits(
             "budget", f"tpe is slow over {TPE_SLOW:,} trials", "proposals take longer and longer",
             "write `sampler = nsga2`",
         )  # fmt: skip
-    if plan.sampler.population is not None and trials is not None and trials <= plan.sampler.population:
+    population = plan.sampler.population or (POPULATION if plan.sampler.name == "evolution" else None)
+    if population is not None and trials is not None and trials <= population:
+        grows = plan.sampler.name == "evolution"
         yield odd(
-            "sampler", "nsga2 has one generation only", f"the budget has {trials:,} trials",
+            "sampler", "evolution does not begin" if grows else "nsga2 has one generation only",
+            f"the first {population:,} of {trials:,} trials are drawn evenly" if grows
+            else f"the budget has {trials:,} trials",
             "make the population smaller, or the budget larger",
         )  # fmt: skip
     if plan.halving is not None and trials is not None and trials < plan.halving.eta:

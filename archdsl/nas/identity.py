@@ -42,8 +42,13 @@ def identity(
         [to_text(plain(line.condition)) for line in search.body if isinstance(line, t.Require)],
         task.text(),
         [[o.direction, o.text] for o in objectives],
-        [sampler.name, sampler.seed, sampler.population],
+        _proposed(sampler),
         [list(rungs), None if halving is None else halving.eta],
         list(seeds),
     ]
     return hashlib.sha256(json.dumps(form).encode()).hexdigest()
+
+
+def _proposed(sampler: Sampler) -> list[object]:
+    form: list[object] = [sampler.name, sampler.seed, sampler.population]
+    return [*form, sampler.tournament, sampler.crossover] if sampler.name == "evolution" else form

@@ -50,11 +50,19 @@ def deciding(objectives: Sequence[Objective]) -> Objective:
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """How candidates are proposed: `random`, `grid`, `tpe` or `nsga2`."""
+    """How candidates are proposed: `random`, `grid`, `tpe`, `nsga2` or `evolution`.
+
+    Args:
+        population: of `nsga2` and `evolution`; None where the search leaves it open.
+        tournament: of `evolution`, see `archdsl.nas.evolution`.
+        crossover: of `evolution`, the share of children of two parents.
+    """
 
     name: str = "tpe"
     seed: int = 0
-    population: int | None = None  # nsga2
+    population: int | None = None
+    tournament: int | None = None
+    crossover: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

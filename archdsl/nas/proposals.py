@@ -1,4 +1,4 @@
-"""What is tried next: Optuna's samplers and a grid, asked on a copy of the study in memory.
+"""What is tried next: Optuna's samplers, evolution and a grid, asked on a copy of the study in memory.
 
 The copy makes asking fast, whatever the storage, and makes proposals repeat: every draw has a number, and
 its randomness comes from the search's seed and that number alone. A copy rebuilt from the storage therefore
@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 from typing import TYPE_CHECKING
 
 from archdsl.nas.choosers import Drawn
 from archdsl.nas.databases import quiet
+from archdsl.nas.evolution import Evolution, Member
 from archdsl.nas.plan import Sampler, SearchPlan
 from archdsl.nas.space import Alternatives, Choice, Domain, Interval, Point, Space
 
@@ -44,6 +45,7 @@ class Proposal:
         parameters: as Optuna stores them.
         distributions: of the parameters.
         marks: system attributes that the sampler left.
+        origin: near which another is looked for where this one was tried before; None for near itself.
     """
 
     handle: int | None
@@ -51,6 +53,7 @@ class Proposal:
     parameters: Mapping[str, Choice]
     distributions: Mapping[str, BaseDistribution]
     marks: Mapping[str, object]
+    origin: Point | None = None
 
 
 class Proposals:
@@ -64,6 +67,8 @@ class Proposals:
         from optuna.study import StudyDirection
 
         self._sampler = plan.sampler
+        self._signs = [-1 if o.maximize else 1 for o in plan.objectives]
+        self._evolution = Evolution.of(plan.sampler) if plan.sampler.name == "evolution" else None
         self._space: Space = plan.space
         self._refusals = 0
         self._size = 0
@@ -82,8 +87,10 @@ class Proposals:
         if self._grid is not None:
             point = next((p for i, p in self._grid if i >= number), None)
             return None if point is None else self.at(point)
+        seed = _seed(self._sampler.seed, number)
+        if self._evolution is not None:
+            return self._evolved(self._evolution, Random(seed))
         with quiet():
-            seed = _seed(self._sampler.seed, number)
             self._copy.sampler = _sampler(self._sampler, seed, self._refusals)
             trial = self._copy.ask()
             point = self._space.draw(_Asked(trial))
@@ -92,15 +99,37 @@ class Proposals:
         self._size += 1
         return Proposal(trial.number, point, frozen.params, frozen.distributions, frozen.system_attrs)
 
+    def _evolved(self, evolution: Evolution, random: Random) -> Proposal:
+        """Drawn evenly until the population is begun; then a child of what was trained to the end."""
+        from optuna.trial import TrialState
+
+        trials = self._memory.get_all_trials(self._id, deepcopy=False)
+        begun = sum(t.state != TrialState.PRUNED for t in trials)
+        members = [
+            Member(t.params, tuple(s * v for s, v in zip(self._signs, t.values, strict=True)))
+            for t in trials
+            if t.state == TrialState.COMPLETE
+        ]
+        if begun < evolution.population or not members:
+            return self.at(self._space.draw(Drawn(random, {})))
+        child, parent = evolution.child(self._space, members, random)
+        return replace(self.at(child), origin=parent)
+
     def at(self, point: Point) -> Proposal:
         """A proposal of a point that no sampler drew."""
         known = _Known(point)
         self._space.draw(known)
         return Proposal(None, point, known.parameters, known.distributions, {})
 
-    def even(self, number: int) -> Drawn:
-        """Draws evenly, beside the sampler, with the randomness of the draw of that number."""
-        return Drawn(Random(_seed(self._sampler.seed, number)), {})
+    def instead(self, proposal: Proposal, point: Point) -> Proposal:
+        """Another point in the place of one that was drawn, which is dropped. In NSGA-II it is of the same
+        generation."""
+        self.dropped(proposal)
+        return replace(self.at(point), marks=proposal.marks if self._sampler.name == "nsga2" else {})
+
+    def beside(self, number: int) -> Random:
+        """The randomness of what is drawn beside the sampler at the draw of that number."""
+        return Random(_seed(self._sampler.seed, -1 - number))
 
     def dropped(self, proposal: Proposal) -> None:
         """It is not tried."""
@@ -116,6 +145,11 @@ class Proposals:
         self.dropped(proposal)
         self._refusals += 1
         self._add(pruned(proposal, violation, {}))
+
+    def seen(self, values: Sequence[float] | None, complete: bool) -> Sequence[float] | None:
+        """The values of what was taken that the sampler is to see: those of a trial that was stopped early
+        are partial, and are no members of a population."""
+        return values if complete or self._evolution is None else None
 
     def ended(self, handle: int, values: Sequence[float] | None) -> None:
         """What was taken has these values, or none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,6 +11,7 @@ from archdsl.graph.elaboration.report import Report, SpecError, mistake
 from archdsl.graph.variation import Sight
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import number_text
+from archdsl.nas.evolution import POPULATION
 from archdsl.nas.forms import parts_of, unwrapped
 from archdsl.nas.plan import COUNTED, MEASURED, Budget, Halving, Limit, Objective, Sampler
 from archdsl.tasks import Task
@@ -18,7 +19,14 @@ from archdsl.tasks import Task
 SETTINGS = (
     "arch", "task", "maximize", "minimize", "sampler", "stop", "repeat", "budget", "limit", "synchronous",
 )  # fmt: skip
-SAMPLERS = ("random", "grid", "tpe", "nsga2")
+SAMPLERS: Mapping[str, tuple[str, ...]] = {
+    "random": ("seed",),
+    "grid": (),
+    "tpe": ("seed",),
+    "nsga2": ("seed", "population"),
+    "evolution": ("seed", "population", "tournament", "crossover"),
+}
+"""What each takes."""
 MAX_SEED = 2**32 - 1
 MAX_SEEDS = 1000
 MAX_COUNT = 10**9
@@ -188,12 +196,21 @@ def read_sampler(expr: t.Expr, sight: Sight) -> Sampler:
         SpecError, DiagnosticError: E403.
     """
     values = Values("sampler", sight)
-    name, call = values.call(expr, SAMPLERS)
-    known = ("seed", "population") if name == "nsga2" else () if name == "grid" else ("seed",)
-    given = values.arguments(call, *known)
+    name, call = values.call(expr, tuple(SAMPLERS))
+    given = values.arguments(call, *SAMPLERS[name])
     seed = values.whole(given["seed"], 0, MAX_SEED, "a seed") if "seed" in given else 0
     many = values.whole(given["population"], 2, 10_000, "a population") if "population" in given else None
-    return Sampler(name, seed, many)
+    few, share = None, Fraction(0)
+    if "tournament" in given:
+        few = values.whole(given["tournament"], 1, many or POPULATION, "a tournament")
+    if "crossover" in given:
+        share = values.number(given["crossover"])
+        if not 0 <= share <= 1:
+            raise values.wrong(
+                "`crossover` is a share", given["crossover"].span, f"found {number_text(share)}",
+                "so many of the children have two parents: write a number from 0 to 1",
+            )  # fmt: skip
+    return Sampler(name, seed, many, few, float(share))
 
 
 def read_halving(expr: t.Expr, sight: Sight, task: Task | None) -> Halving | None:

@@ -15,8 +15,7 @@ The counters of the budget are sums over what is recorded, so nothing can be cou
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,19 +26,18 @@ from archdsl.nas.plan import MEASURED, SearchPlan
 from archdsl.nas.proposals import Proposal, Proposals, pruned, restored, running
 from archdsl.nas.records import CANDIDATE, RECORD, Progress, Record, Subject, read
 from archdsl.nas.results import State
-from archdsl.nas.space import Candidate, Point, Refusal
+from archdsl.nas.space import Candidate, Refusal
 from archdsl.nas.standing import Standing
 from archdsl.nas.storage import Store
+from archdsl.nas.untried import DRAWS, Untried
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 FRUITLESS = 8
 """Draws in a row that bring nothing new, after which points are drawn evenly."""
-EVEN_DRAWS = 500
-"""Even draws that bring nothing new, after which the search ends."""
-LISTED = 4096
-"""A space of at most so many points is listed rather than drawn from."""
+
+_Drawn = tuple[Proposal, Candidate | Refusal | None]
 
 
 class Trials:
@@ -79,8 +77,8 @@ class Trials:
         self._again: list[Record] = []
         self._running = 0
         self._taken = 0
-        self._keys: set[str] = set()
-        self._points: set[str] = set()
+        self._untried = Untried(plan.space, plan.candidates)
+        self._grid = plan.sampler.name == "grid"
         self.standing = Standing(plan.objectives, len(plan.seeds))
         self._last_taken = -1
         self.draws = 0
@@ -181,40 +179,42 @@ class Trials:
     def _propose(self) -> Record | None:
         """A trial nobody tried yet, recorded as running; None where none was found."""
         while True:
-            even = self._plan.sampler.name != "grid" and self.draws - self._last_taken > FRUITLESS
-            proposal = self._even(self.draws) if even else self._proposals.draw(self.draws)
-            if proposal is None:
+            even = not self._grid and self.draws - self._last_taken > FRUITLESS
+            drawn = self._even() if even else self._drawn()
+            if drawn is None:
                 return None
-            point = _text(proposal.point)
-            found = None if point in self._points else self._plan.candidates.at(proposal.point)
-            self._points.add(point)
+            proposal, found = drawn
             if isinstance(found, Refusal):
                 self._refuse(proposal, found)
-            elif found is None or found.key in self._keys:
+            elif found is None:
                 self._proposals.dropped(proposal)
             else:
                 return self._take(proposal, found)
             self.draws += 1
 
-    def _even(self, draw: int) -> Proposal | None:
+    def _drawn(self) -> _Drawn | None:
+        """What the sampler draws, or something new near it. A grid passes over what was tried."""
+        proposal = self._proposals.draw(self.draws)
+        if proposal is None:
+            return None
+        found = self._untried.look(proposal.point)
+        if found is not None or self._grid:
+            return proposal, found
+        if self._plan.sampler.name != "random":
+            origin = proposal.point if proposal.origin is None else proposal.origin
+            near = self._untried.near(origin, self._proposals.beside(self.draws))
+            if near is not None:
+                return self._proposals.instead(proposal, near.point), near
+        self._proposals.dropped(proposal)
+        return self._even()
+
+    def _even(self) -> _Drawn | None:
         """A point nobody drew yet, every one as likely; None where none was found."""
-        space = self._plan.space
-        drawn = self._proposals.even(draw)
-        listed = space.count is not None and space.count <= LISTED
-        if listed:
-            points = list(space.points())
-            drawn.random.shuffle(points)
-        else:
-            points = [space.draw(drawn) for _ in range(EVEN_DRAWS)]
-        for point in points:
-            if _text(point) not in self._points:
-                found = self._plan.candidates.at(point)
-                if not isinstance(found, Refusal) and found.key not in self._keys:
-                    return self._proposals.at(point)
-                self._points.add(_text(point))
-        self.exhausted = (
-            "every candidate has been tried" if listed else f"{EVEN_DRAWS} draws brought no new candidate"
-        )
+        found = self._untried.any(self._proposals.beside(self.draws))
+        if found is not None:
+            return self._proposals.at(found.point), found
+        listed = self._untried.listed
+        self.exhausted = "every candidate has been tried" if listed else f"{DRAWS} draws brought nothing new"
         return None
 
     def _refuse(self, proposal: Proposal, refusal: Refusal) -> None:
@@ -225,6 +225,7 @@ class Trials:
         self._proposals.refused(proposal, refusal.violation)
         record = Record(number, id_, -1, subject, progress)
         self.records[number] = record
+        self._untried.enter(refusal.point)
         self._changed(record)
 
     def _take(self, proposal: Proposal, candidate: Candidate) -> Record:
@@ -243,7 +244,7 @@ class Trials:
     def _enter(self, record: Record) -> None:
         """Counts a trial that was taken."""
         self.records[record.number] = record
-        self._keys.add(record.subject.key)
+        self._untried.enter(record.subject.point, record.subject.key)
         self._taken += 1
         if self._ordered:
             self._round.append(record)
@@ -277,8 +278,11 @@ class Trials:
             return None
         return [record.values[o.text] for o in self._plan.objectives]
 
+    def _seen(self, record: Record) -> Sequence[float] | None:
+        return self._proposals.seen(self._final(record), record.progress.state is State.COMPLETE)
+
     def _tell(self, record: Record) -> None:
-        self._proposals.ended(record.handle, self._final(record))
+        self._proposals.ended(record.handle, self._seen(record))
 
     def _tidy(self, record: Record) -> None:
         """Removes the checkpoints of trials that ended and are not on the front."""
@@ -304,7 +308,7 @@ class Trials:
             if record.progress.state is State.REFUSED:
                 self._proposals.recalled(trial)
                 self.records[record.number] = record
-                self._points.add(_text(record.subject.point))
+                self._untried.enter(record.subject.point)
                 continue
             self._take_up(trial, record)
         self._round = [r for r in self._round if r.subject.round == self._round_number]
@@ -313,7 +317,6 @@ class Trials:
 
     def _take_up(self, trial: FrozenTrial, record: Record) -> None:
         self._last_taken = max(self._last_taken, record.subject.draw)
-        self._points.add(_text(record.subject.point))
         current = record.subject.round == self._round_number
         ended = record.progress.state is not State.RUNNING
         if not trial.state.is_finished():
@@ -321,14 +324,10 @@ class Trials:
             if ended:
                 self._close(record)
         told = ended and not (self._ordered and current)
-        record.handle = self._proposals.recalled(restored(trial, told, self._final(record)))
+        record.handle = self._proposals.recalled(restored(trial, told, self._seen(record)))
         self._enter(record)
         self.standing.reported(record, 0)
         if ended:
             self._tidy(record)
         else:
             self._again.append(record)
-
-
-def _text(point: Point) -> str:
-    return json.dumps(point, sort_keys=True)

@@ -133,8 +133,9 @@ def _score(plan: SearchPlan) -> str:
 def _text(plan: SearchPlan, seed: int) -> str:
     """Its sampler with another seed."""
     s = plan.sampler
-    population = "" if s.population is None else f", population = {s.population}"
-    return s.name if s.name == "grid" else f"{s.name}(seed = {seed}{population})"
+    more = {"population": s.population, "tournament": s.tournament, "crossover": s.crossover or None}
+    given = "".join(f", {name} = {value}" for name, value in more.items() if value is not None)
+    return s.name if s.name == "grid" else f"{s.name}(seed = {seed}{given})"
 
 
 def _random(beside: Outcome) -> dict[str, str]:

@@ -19,6 +19,8 @@ from archdsl.nas.study import Study
 CLAIM = 'claim "scans come first" { accuracy(s4.blocks = mamba) > accuracy(s4.blocks = self_attn) - 2 }'
 OTHER = 'claim "fewer" { macs(s4.blocks = mamba) < macs(s4.blocks = 2 x self_attn) }'
 
+SAMPLERS = ["tpe(seed = 0)", "nsga2(seed = 0)", "evolution(population = 3)", "random(seed = 0)", "grid"]
+
 
 def run(folder: Path, text: str, workers: int = 1, storage: str | None = None) -> Results:
     with Study.open(planned(folder, text), folder / "study", workers=workers, storage=storage) as study:
@@ -85,6 +87,8 @@ def test_optuna_reads_the_study_too(tmp_path: Path) -> None:
         ("tpe(seed = 3)", 2),
         ("nsga2(seed = 3, population = 4)", 1),
         ("nsga2(seed = 3, population = 4)", 3),
+        ("evolution(seed = 3, population = 4, tournament = 2)", 1),
+        ("evolution(seed = 3, population = 4, tournament = 2, crossover = 0.5)", 3),
         ("random(seed = 3)", 2),
         ("grid", 2),
     ],
@@ -187,7 +191,9 @@ def test_refused_candidates_and_repeats_are_free(tmp_path: Path) -> None:
     assert len(set(trained)) == len(trained)
 
 
-@pytest.mark.parametrize("sampler", ["tpe(seed = 0)", "nsga2(seed = 0)", "random(seed = 0)", "grid"])
+@pytest.mark.parametrize(
+    "sampler", ["tpe(seed = 0)", "nsga2(seed = 0)", "evolution(population = 3)", "random(seed = 0)", "grid"]
+)
 def test_a_space_that_is_used_up_ends_the_search(sampler: str, tmp_path: Path) -> None:
     plan = planned(
         tmp_path, search(sampler, "trials(500)", vary="s4.blocks in 2 x each one_of(mamba, self_attn)")
@@ -197,7 +203,9 @@ def test_a_space_that_is_used_up_ends_the_search(sampler: str, tmp_path: Path) -
         assert len(study.results().trials) == 4
 
 
-@pytest.mark.parametrize("sampler", ["tpe(seed = 0)", "nsga2(seed = 0)", "random(seed = 0)", "grid"])
+@pytest.mark.parametrize(
+    "sampler", ["tpe(seed = 0)", "nsga2(seed = 0)", "evolution(population = 3)", "random(seed = 0)", "grid"]
+)
 def test_steps_of_real_numbers_are_all_tried(sampler: str, tmp_path: Path) -> None:
     vary = "s4.mlp_ratio in 0.1 .. 0.7 step 0.1\n    s3.mlp_ratio in 2 .. 8 step 3"
     with Study.open(planned(tmp_path, search(sampler, "trials(50)", vary=vary)), tmp_path / "study") as study:
