@@ -84,10 +84,11 @@ def read(name: str) -> bytes | None:
     return None
 
 
-def write(name: str, content: bytes) -> bool:
+def write(name: str, content: bytes, tell: bool = True) -> bool:
     """Keep the content under the name, in the first folder that takes it; says whether one did.
 
-    Where none does, one notice tells so, once in a process (a warning of the logger `archdsl.kernels`).
+    Where none does, one notice tells so if `tell`, once in a process (a warning of the logger
+    `archdsl.kernels`).
     """
     reasons = []
     for folder in folders():
@@ -101,7 +102,8 @@ def write(name: str, content: bytes) -> bool:
             reasons.append(f"{folder}: {getattr(error, 'strerror', None) or error}")
             continue
         return True
-    notice("; ".join(reasons) or "no folder is known")
+    if tell:
+        notice("; ".join(reasons) or "no folder is known")
     return False
 
 

@@ -47,6 +47,8 @@ class Candidate(Generic[C, K]):
             `supports` lets it.
         origin: what its machine code on the CPU is made from and by, as text, empty where that is not known;
             a test that it passed holds for later processes with the same. Without it each process tests.
+        slower: why `auto` leaves a call to the kernels behind it all the same, None where it does not; asked
+            once the kernel has proved itself. None where it always is the faster one.
     """
 
     name: str
@@ -55,13 +57,15 @@ class Candidate(Generic[C, K]):
     load: Callable[[], K]
     devices: tuple[str, ...] = ()
     origin: Callable[[], str] | None = None
+    slower: Callable[[C], str | None] | None = None
 
 
 class Refusal(NamedTuple):
-    """A kernel that did not serve a call, and why."""
+    """A kernel that did not serve a call, and why; `slower` where it could have."""
 
     name: str
     reason: str
+    slower: bool = False
 
 
 class Choice(NamedTuple, Generic[C, K]):

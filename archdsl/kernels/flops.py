@@ -30,6 +30,9 @@ def tell_counters() -> None:
     formulas: dict[Any, Any] = {
         torch.ops.archdsl.conv1d: _conv1d,
         torch.ops.archdsl.conv1d_backward: _conv1d_backward,
+        torch.ops.archdsl.linear: _linear,
+        torch.ops.archdsl.linear_input_gradient: _linear,
+        torch.ops.archdsl.linear_weight_gradient: _linear_weight_gradient,
         torch.ops.archdsl.mamba_inner: _mamba_inner,
         torch.ops.archdsl.mamba_inner_backward: _mamba_inner_backward,
     }
@@ -47,6 +50,15 @@ def _conv1d(x: Size, weight: Size, *_: object, **__: object) -> int:
 def _conv1d_backward(dout: object, x: Size, weight: Size, *_: object, **__: object) -> int:
     """Twice the forward, which is computed again before silu."""
     return 3 * _conv1d(x, weight)
+
+
+def _linear(rows: Size, weight: Size, *_: object, **__: object) -> int:
+    """The result, or the gradient of the input for that of the result."""
+    return 2 * prod(rows[:-1]) * prod(weight)
+
+
+def _linear_weight_gradient(dout: Size, x: Size, *_: object, **__: object) -> int:
+    return 2 * prod(dout) * x[-1]
 
 
 def _mamba_inner(

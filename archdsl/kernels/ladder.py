@@ -241,17 +241,19 @@ its test on cpu in float32: ImportError: no driver
         for candidate in candidates:
             if candidate.devices and call.device not in candidate.devices:
                 continue
-            reason = self.obstacle(candidate, call)
+            reason, slower = self.obstacle(candidate, call), None
             if reason is None and candidate is not candidates[-1]:
                 proof = self.proof(candidate, call)
                 lasting = lasting and proof.lasting
                 reason = proof.reason and _failed(proof.reason, _place(call))
                 if reason is not None:
                     self._warn(candidate, _place(call), reason)
-            if reason is None:
+                elif candidate.slower is not None:
+                    slower = candidate.slower(call)
+            if reason is None and slower is None:
                 return Choice(candidate, tuple(refusals)), lasting
-            refusals.append(Refusal(candidate.name, reason))
-        told_all = "; ".join(f"{name}: {reason}" for name, reason in refusals)
+            refusals.append(Refusal(candidate.name, reason or slower or "", slower is not None))
+        told_all = "; ".join(f"{refusal.name}: {refusal.reason}" for refusal in refusals)
         raise KernelError(f"no kernel serves this {self.operator} ({told_all})")
 
     def _named(self, call: C, wanted: str, asker: str) -> tuple[Choice[C, K], bool]:
@@ -294,19 +296,20 @@ def backends() -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for ladder in LADDERS for name in ladder.names))
 
 
-def check_backend(backend: str = AUTO) -> None:
-    """Refuses names that no kernel of any operator has.
+def check_backend(backend: str = AUTO, names: tuple[str, ...] | None = None) -> None:
+    """Refuses names that no kernel has.
 
     Args:
-        backend: a name, or `auto`, for which ARCHDSL_BACKEND is looked at.
+        backend: a name, or `auto`, for which ARCHDSL_BACKEND is looked at: it may name one of any operator.
+        names: those that `backend` may be, None for those of all operators.
 
     Raises:
         KernelError: for such a name.
     """
     asker, wanted = "", backend
+    known = (AUTO, *(backends() if names is None or backend == AUTO else names))
     if backend == AUTO:
         asker, wanted = f"{VARIABLE}: ", os.environ.get(VARIABLE) or AUTO
-    known = (AUTO, *backends())
     if wanted not in known:
         raise KernelError(f"{asker}there is no backend {wanted!r}: one of {', '.join(known)}")
 

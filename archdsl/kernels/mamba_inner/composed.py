@@ -13,6 +13,8 @@ from torch import Tensor
 from archdsl.kernels.conv1d import Inputs as Convolution
 from archdsl.kernels.conv1d import call_of as convolution_call
 from archdsl.kernels.conv1d import kernel_for
+from archdsl.kernels.linear import Product
+from archdsl.kernels.linear import kernel_for as product_for
 from archdsl.kernels.mamba_inner.inputs import Gradients, Inputs, Outputs
 from archdsl.kernels.mamba_inner.inputs import projected as empty_projected
 from archdsl.kernels.selective_scan import LADDER as SCANS
@@ -50,9 +52,9 @@ def backward(
         dx_proj, ddt_proj = (w.new_empty(w.shape) for w in (x.x_proj, x.dt_proj))
         for k in range(x.routes):
             rows, low, dlow = _rows(ddelta[k]), _rows(projected[k]), _rows(dprojected[k])
-            # Turned this way round, these two take MKL half to two thirds of the time.
-            dlow[:, :rank] = torch.mm(x.dt_proj[k].T, rows.T).T
-            ddt_proj[k] = torch.mm(low[:, :rank].T, rows).T
+            dlow[:, :rank] = product_for(Product.INPUT, rows, x.dt_proj[k]).by_input(rows, x.dt_proj[k])
+            by_weight = product_for(Product.WEIGHT, rows, ddt_proj[k]).by_weight
+            ddt_proj[k] = by_weight(rows, low[:, :rank])
         dprojected[..., rank : rank + state] = dB
         dprojected[..., rank + state :] = dC
 
@@ -61,16 +63,18 @@ def backward(
         if x.conv is not None:
             for k in range(x.routes):
                 rows, read = _rows(dprojected[k]), _rows(u[k])
-                torch.mm(rows.T, read, out=dx_proj[k])
-                _rows(du[k]).addmm_(rows, x.x_proj[k])
+                dx_proj[k] = product_for(Product.WEIGHT, rows, dx_proj[k]).by_weight(rows, read)
+                by_input = product_for(Product.INPUT, rows, x.x_proj[k]).by_input
+                by_input(rows, x.x_proj[k], _rows(du[k]))
             given = _convolution(x, x.conv)
             found = kernel_for(convolution_call(given), backend).backward(du, given)
             dx, dconv, dconv_bias = found.x, found.weight.unsqueeze(2), found.bias
         else:
             rows = _rows(dprojected.permute(1, 2, 0, 3).flatten(2))
-            torch.mm(rows.T, _rows(x.x), out=dx_proj.view(-1, x.channels))
+            weight, dweight = x.x_proj.flatten(0, 1), dx_proj.view(-1, x.channels)
+            dweight.copy_(product_for(Product.WEIGHT, rows, dweight).by_weight(rows, _rows(x.x)))
             dx = du.sum(0) if x.routes > 1 else du[0]
-            _rows(dx).addmm_(rows, x.x_proj.flatten(0, 1))
+            product_for(Product.INPUT, rows, weight).by_input(rows, weight, _rows(dx))
         return Gradients(
             dx if dz is None else torch.cat([dx, dz], dim=-1),
             dconv,
@@ -101,10 +105,12 @@ def _projected(x: Inputs, u: Tensor) -> Tensor:
     found = empty_projected(x)
     if x.conv is None:
         together = _rows(found.permute(1, 2, 0, 3).flatten(2))
-        torch.mm(_rows(x.x), x.x_proj.flatten(0, 1).T, out=together)
+        rows, weight = _rows(x.x), x.x_proj.flatten(0, 1)
+        product_for(Product.FORWARD, rows, weight).forward(rows, weight, None, together)
         return found
     for k in range(x.routes):
-        torch.mm(_rows(u[k]), x.x_proj[k].T, out=_rows(found[k]))
+        rows, weight = _rows(u[k]), x.x_proj[k]
+        product_for(Product.FORWARD, rows, weight).forward(rows, weight, None, _rows(found[k]))
     return found
 
 
