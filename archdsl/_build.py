@@ -33,8 +33,9 @@ def build(
         weights: a checkpoint, see `load_weights`; everything has to fit.
         backend: the kernel of scans, `auto` for the fastest that serves.
         device: where the weights lie, torch's default device for None; on `meta` nothing is allocated.
-        fuse: whether convolution, scan and gate of a mixer are one operator where they can be; results,
-            names and weights do not depend on it.
+        fuse: whether convolution, scan and gate of a mixer are one operator where they can be, and linear
+            maps are computed by the fastest kernel; without, linear maps are PyTorch's own modules. Names and
+            weights do not depend on it, results only as far as sums are rounded.
         params: parameters of the arch, and `image`, `classes`, `channels`.
 
     Raises:
@@ -54,7 +55,8 @@ def build(
         from archdsl.graph import load
 
         architecture = load(os.fspath(source), arch, overrides=overrides, **params)
-    model = compile_model(architecture, backend=backend, device=device, passes=PASSES if fuse else UNFUSED)
+    passes = PASSES if fuse else UNFUSED
+    model = compile_model(architecture, backend=backend, device=device, passes=passes, quick=fuse)
     if weights is not None:
         from archdsl.weights import load_weights
 

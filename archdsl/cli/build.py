@@ -69,7 +69,7 @@ def build(
     ] = "auto",
     fuse: Annotated[
         bool,
-        typer.Option("--fuse/--no-fuse", help="Convolution, scan and gate of a mixer as one operator."),
+        typer.Option("--fuse/--no-fuse", help="Mixers as one operator, linear maps by the fastest kernel."),
     ] = True,
 ) -> None:
     """Parse, check and compile an architecture, run one forward pass and print a table of its stages."""
@@ -146,14 +146,15 @@ def _model(
 
     from archdsl.compiler import compile_model
     from archdsl.compiler.passes import PASSES, UNFUSED
-    from archdsl.kernels.ladder import AUTO, backends
+    from archdsl.kernels.ladder import AUTO
+    from archdsl.kernels.selective_scan import LADDER
 
-    known = (AUTO, *backends())
+    known = (AUTO, *LADDER.names)
     if backend not in known:
         raise mistake("E510", f"there is no backend {backend}", help=f"one of {', '.join(known)}")
     torch.manual_seed(seed)
     passes = PASSES if fuse else UNFUSED
-    model = compile_model(loaded, backend=backend, device=device, passes=passes)
+    model = compile_model(loaded, backend=backend, device=device, passes=passes, quick=fuse)
     if weights is not None:
         from archdsl.weights import load_weights
 

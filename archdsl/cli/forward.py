@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from archdsl.kernels.ladder import Choice, KernelWarning, Refusal
+from archdsl.kernels.linear import LADDER
 from archdsl.nn.fused import fused_choice, fused_scans
-from archdsl.nn.selective_scan import RunsScans
+from archdsl.nn.linear import Linear
+from archdsl.nn.selective_scan import RunsScans, SelectiveScan
 from archdsl.nn.stream import Stream
 
 if TYPE_CHECKING:
@@ -64,6 +66,10 @@ def watch(model: Model, images: Tensor) -> Watched:
             hooks.append(module.register_forward_hook(partial(_end, name, began, clock, seen)))
         fused: set[int] = set()
         for inner in module.modules():
+            if isinstance(inner, SelectiveScan):
+                fused.add(id(inner.x_proj))
+            if isinstance(inner, Linear) and id(inner) not in fused:
+                hooks.append(inner.register_forward_pre_hook(partial(_linear_kernel, name, seen)))
             if isinstance(inner, RunsScans) and id(inner) not in fused:
                 hooks.append(inner.register_forward_pre_hook(partial(_kernel, name, seen)))
             scans = {id(scan) for scan in fused_scans(inner)} - fused
@@ -124,12 +130,26 @@ def _fused_kernel(name: str, seen: Watched, module: nn.Module, args: tuple[Any, 
         _served(name, seen, scan.choice(args[0].x[..., : scan.D.shape[0]]))
 
 
+def _linear_kernel(name: str, seen: Watched, module: Linear, args: tuple[Tensor, ...]) -> None:
+    choice = module.choice(args[0])
+    if choice is None:
+        return
+    if choice.candidate is not LADDER.candidates[-1]:
+        _note(choice.name, seen.kernels.setdefault(name, []))
+    _passed_over(name, seen, choice)
+
+
 def _served(name: str, seen: Watched, choice: Choice[Any, Any] | None) -> None:
     if choice is None:
         return
     _note(choice.name, seen.kernels.setdefault(name, []))
+    _passed_over(name, seen, choice)
+
+
+def _passed_over(name: str, seen: Watched, choice: Choice[Any, Any]) -> None:
     for refusal in choice.passed_over:
-        _note(name, seen.passed_over.setdefault(refusal, []))
+        if not refusal.slower:
+            _note(name, seen.passed_over.setdefault(refusal, []))
 
 
 def _note(name: str, names: list[str]) -> None:

@@ -15,6 +15,7 @@ from archdsl.compiler.model import Model
 from archdsl.compiler.passes import PASSES, Pass
 from archdsl.graph.architecture import Architecture
 from archdsl.kernels.ladder import check_backend
+from archdsl.kernels.selective_scan import LADDER
 
 
 def compile_model(
@@ -23,6 +24,7 @@ def compile_model(
     backend: str = "auto",
     device: torch.device | str | None = None,
     passes: tuple[Pass, ...] = PASSES,
+    quick: bool = True,
 ) -> Model:
     """The model of an architecture, with initial weights.
 
@@ -33,14 +35,16 @@ def compile_model(
         device: where its weights lie, torch's default device for None; on `meta` nothing is allocated or
             drawn.
         passes: what happens to the architecture before modules are built.
+        quick: whether linear maps are computed by `archdsl.kernels.linear`, or by PyTorch alone.
 
     Raises:
-        ValueError: for a backend, or an ARCHDSL_BACKEND, that is no kernel's name, and a device that is none.
+        ValueError: for a backend that is no kernel of scans, an ARCHDSL_BACKEND that is none of any operator,
+            and a device that is none.
     """
-    check_backend(backend)
+    check_backend(backend, LADDER.names)
     where = _device(device)
     with torch.device(where), _NoWrites() if where.type == "meta" else nullcontext():
-        model = Model(architecture, backend=backend, passes=passes)
+        model = Model(architecture, backend=backend, passes=passes, quick=quick)
     if where.type != "meta":
         initialise(model.placed, architecture.init)
     return model

@@ -18,6 +18,7 @@ from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage
 from archdsl.kernels.ladder import Choice
 from archdsl.nn.fused import fused_choice, fused_scans
+from archdsl.nn.linear import quicken
 from archdsl.nn.selective_scan import RunsScans
 from archdsl.nn.stream import Stream, from_map, run
 from archdsl.nn.windowed import Windows
@@ -35,6 +36,7 @@ class Model(nn.Module):
         architecture: checked.
         backend: the kernel of scans, `auto` for the fastest that serves.
         passes: what happens to the architecture before modules are built.
+        quick: whether linear maps are computed by `archdsl.kernels.linear`, or by PyTorch alone.
 
     Attributes:
         architecture: as given, before the passes.
@@ -42,11 +44,17 @@ class Model(nn.Module):
     """
 
     def __init__(
-        self, architecture: Architecture, *, backend: str = "auto", passes: tuple[Pass, ...] = PASSES
+        self,
+        architecture: Architecture,
+        *,
+        backend: str = "auto",
+        passes: tuple[Pass, ...] = PASSES,
+        quick: bool = True,
     ) -> None:
         super().__init__()
         self.architecture = architecture
         self.passes = passes
+        self.quick = quick
         plan = run_passes(architecture, passes)
         self.placed = {path: place(node) for path, node in plan.top()}
         self.stem = self.placed["stem"].module
@@ -62,6 +70,8 @@ class Model(nn.Module):
             )
         head = self.placed.get("head")
         self.head = None if head is None else head.module
+        if quick:
+            quicken(self)
         for module in self.modules():
             if isinstance(module, RunsScans):
                 module.backend = backend
@@ -163,6 +173,8 @@ class Model(nn.Module):
         weight = next(old.parameters())
         with torch.device(weight.device):
             head = place(dict(run_passes(architecture, self.passes).top())["head"])
+        if self.quick:
+            quicken(head.module)
         if not weight.is_meta:
             initialise({"head": head}, architecture.init)
         head.module.to(weight.dtype).train(old.training)

@@ -18,6 +18,7 @@ from archdsl.kernels.mamba_inner import Inputs, mamba_inner
 from archdsl.kernels.selective_scan import LADDER, Call
 from archdsl.nn.chain import Chain
 from archdsl.nn.conv1d import Conv1d
+from archdsl.nn.linear import Linear
 from archdsl.nn.partial import Partial
 from archdsl.nn.residual import Residual
 from archdsl.nn.routed import Routed
@@ -174,7 +175,7 @@ def _branches(routes: Sequence[Sequence[nn.Module]]) -> list[_Branch]:
         scan = steps[-1]
         if type(scan) is not SelectiveScan or scan.direction != "forward":
             continue
-        if type(scan.x_proj) is not nn.Linear or type(scan.dt_proj) is not StepSizes:
+        if type(scan.x_proj) not in (nn.Linear, Linear) or type(scan.dt_proj) is not StepSizes:
             continue
         if any(map(_watched, (*steps, scan.x_proj, scan.dt_proj))):
             continue

@@ -203,7 +203,7 @@ def test_packages_that_fail_at_import(tmp_path: Path) -> None:
     assert "pip install --force-reinstall numba" in commands
     for ladder in LADDERS:
         rows = kernels(report, ladder.operator, result="serves", device="cpu")
-        assert {r["kernel"] for r in rows} == {"reference"}
+        assert {r["kernel"] for r in rows} <= {"reference", "onednn"}
         for row in kernels(report, ladder.operator, kernel="numba"):
             assert "needs NumPy 2.3 or less" in row["reason"]
 

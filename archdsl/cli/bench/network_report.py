@@ -23,6 +23,7 @@ def show(results: Results) -> None:
         screen.print(_table(row, results["against"]))
     for text in results["wrong"]:
         screen.print(f"WRONG: {text}", markup=False)
+    screen.print(results["what"], style="dim", markup=False, soft_wrap=True)
 
 
 def _table(row: Mapping[str, Any], against: str) -> Table:

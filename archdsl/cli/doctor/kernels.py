@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -151,15 +151,19 @@ def _examined(
     place = Place(each.operator, device, str(dtype).removeprefix("torch."), layout)
     say(f"{place.text}: choosing a kernel")
     serves, reason = None, ""
+    slower: dict[str, str] = {}
     try:
-        serves = each.choose(call).name
+        choice = each.explain(call)
+        serves = choice.name
+        slower = {refusal.name: refusal.reason for refusal in choice.passed_over if refusal.slower}
     except KernelError as error:
         reason = str(error)
     for candidate in each.candidates:
         if candidate.devices and call.device not in candidate.devices and candidate.name != serves:
             continue
         say(f"{place.text}: testing {candidate.name}")
-        yield _tried(each, candidate, call, place, candidate.name == serves)
+        tried = _tried(each, candidate, call, place, candidate.name == serves)
+        yield replace(tried, reason=tried.reason or slower.get(candidate.name, ""))
     if serves is None:
         yield Unserved(place, reason)
 

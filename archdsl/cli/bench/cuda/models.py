@@ -59,7 +59,7 @@ def _measured(model: str, which: str, batch: int, image: int | None, device: str
 def _way(
     model: str, fuse: bool, which: str, batch: int, image: int | None, device: str
 ) -> Callable[[], Outputs]:
-    network = built(model, Way("auto", fuse, ""), image, device)
+    network = built(model, Way("auto", fuse, fuse, ""), image, device)
     images, classes = (v.to(device) for v in batch_of(network, batch))
     run = (training if which == "training" else inference)(network, images, classes)
 
