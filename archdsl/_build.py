@@ -34,7 +34,8 @@ def build(
         backend: the kernel of scans, `auto` for the fastest that serves.
         device: where the weights lie, torch's default device for None; on `meta` nothing is allocated.
         fuse: whether convolution, scan and gate of a mixer are one operator where they can be, and linear
-            maps are computed by the fastest kernel; without, linear maps are PyTorch's own modules. Names and
+            maps are computed by the fastest kernel. Without, linear maps are of the type `torch.nn.Linear`
+            itself, which some tools ask for (`torch.ao.quantization`); with it, of a subclass. Names and
             weights do not depend on it, results only as far as sums are rounded.
         params: parameters of the arch, and `image`, `classes`, `channels`.
 

@@ -23,7 +23,7 @@ class Linear(nn.Linear):
 
 
 def quicken(network: nn.Module) -> None:
-    """Has the linear maps of a network computed so; those of subclasses of `torch.nn.Linear` stay."""
+    """Has the linear maps of a network computed so; other subclasses of `torch.nn.Linear` stay."""
     for module in network.modules():
         if type(module) is nn.Linear:
             module.__class__ = Linear

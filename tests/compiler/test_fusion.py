@@ -18,7 +18,11 @@ from archdsl.cli.forward import watch
 from archdsl.compiler import Model, compile_model
 from archdsl.compiler.passes import PASSES, UNFUSED, run_passes
 from archdsl.graph.architecture import Architecture
+from archdsl.kernels.ladder import Candidate
+from archdsl.kernels.linear import LADDER, Kernel, reference
 from archdsl.nn import fused
+from archdsl.nn.linear import Linear
+from archdsl.nn.selective_scan import StepSizes
 
 SPEC = """\
 mixer other(state) = routed(linear(bias = off) -> silu -> selective_scan(state), order = both)
@@ -361,3 +365,27 @@ def test_compiled_and_exported(blocks: str, tmp_path: Path) -> None:
     assert "archdsl.mamba_inner.default" in names
     other = images_of(arch, torch.float32, batch=5)
     torch.testing.assert_close(program.module()(other), model(other))
+
+
+def test_linear_maps_are_of_torch_in_all_but_their_products() -> None:
+    arch = architecture("mamba_r")
+    built, plain = archdsl.build(arch), archdsl.build(arch, fuse=False)
+    assert {type(m) for m in built.modules() if isinstance(m, nn.Linear)} == {Linear, StepSizes}
+    assert {type(m) for m in plain.modules() if isinstance(m, nn.Linear)} == {nn.Linear, StepSizes}
+    assert built.state_dict().keys() == plain.state_dict().keys()
+    for model, kind in ((built, Linear), (plain, nn.Linear)):
+        model.reset_classifier(5)
+        assert type(model.get_submodule("head.linear")) is kind
+
+
+@pytest.mark.parametrize(("slower", "shown"), [(None, True), ("it loses the race", False)])
+def test_the_kernel_of_linear_maps_is_told_where_it_is_not_pytorchs(slower: str | None, shown: bool) -> None:
+    kernel = Kernel(reference.forward, reference.by_input, reference.by_weight)
+    own = Candidate("own", lambda: None, lambda c: None, lambda: kernel, ("cpu",), slower=lambda c: slower)
+    arch = archdsl.load("vit_ti", image=32, depth=1)
+    images = images_of(arch, torch.float32, batch=16)
+    with LADDER.with_candidates(own):
+        seen = watch(archdsl.build(arch), images)
+        assert ("own" in seen.kernels.get("trunk", [])) == shown
+        assert not seen.passed_over
+        assert not watch(archdsl.build(arch, fuse=False), images).kernels
