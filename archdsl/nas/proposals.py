@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -104,12 +105,12 @@ class Proposals:
         from optuna.trial import TrialState
 
         trials = self._memory.get_all_trials(self._id, deepcopy=False)
-        begun = sum(t.state != TrialState.PRUNED for t in trials)
+        begun = self._size - self._refusals
+        complete = (t for t in reversed(trials) if t.state == TrialState.COMPLETE)
         members = [
             Member(t.params, tuple(s * v for s, v in zip(self._signs, t.values, strict=True)))
-            for t in trials
-            if t.state == TrialState.COMPLETE
-        ]
+            for t in islice(complete, evolution.population)
+        ][::-1]
         if begun < evolution.population or not members:
             return self.at(self._space.draw(Drawn(random, {})))
         child, parent = evolution.child(self._space, members, random)
