@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archdsl.cli.messages import mistake
 from archdsl.cli.specs import Arch, Classes, Image, Override, Spec, load_spec
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage, Values
@@ -41,9 +42,24 @@ def show(
         bool,
         typer.Option("--source", help="Print the canonical text: primitives only, every value written out."),
     ] = False,
+    point: Annotated[
+        str | None,
+        typer.Option(
+            "--point",
+            metavar="JSON",
+            help="Show a point of a search, written as in the table of its trials; SPEC is the search.",
+        ),
+    ] = None,
 ) -> None:
     """Show an architecture as a tree: stages, blocks, operators, and where every value came from."""
-    loaded = load_spec(spec, arch, overrides, image, classes)
+    if point is None:
+        loaded = load_spec(spec, arch, overrides, image, classes)
+    elif any(given is not None for given in (arch, overrides, image, classes)):
+        raise mistake(
+            "E510", "a point is shown as its search has it", help="leave the other options out, or `--point`"
+        )
+    else:
+        loaded = _at_point(spec, point)
     if svg is not None:
         from archdsl.weights.files import write_text
 
@@ -55,6 +71,24 @@ def show(
         from archdsl.cli.tables import console
 
         console().print(_tree(loaded))
+
+
+def _at_point(search: str, line: str) -> Architecture:
+    """What a point of a search stands for, whatever the search requires."""
+    from archdsl.nas.points import from_line
+    from archdsl.nas.read import read_search
+    from archdsl.nas.space import Candidate
+
+    plan = read_search(search)
+    try:
+        found = plan.candidates.at(from_line(line, plan.space))
+    except ValueError as error:
+        raise mistake(
+            "E510", str(error), help="copy it from the column `point` of the search's trials.csv"
+        ) from None
+    if isinstance(found, Candidate):
+        return found.architecture
+    return plan.candidates.with_changes(found.changes).architecture
 
 
 def _tree(a: Architecture) -> Tree:

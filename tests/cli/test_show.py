@@ -47,6 +47,38 @@ def test_source_and_svg(archdsl: Any, small: str, tmp_path: Path) -> None:
     assert refused.err.startswith("error[E508]")
 
 
+def test_a_point_of_a_search(archdsl: Any, tmp_path: Path) -> None:
+    point = '{"dim": 24, "s1.blocks": "conv", "s2.blocks#1": "attn", "s2.blocks#2": "none"}'
+    search = tmp_path / "mine.search"
+    search.write_text("""search mine {
+  arch = tiny(dim = 16)
+  vary {
+    dim       in 8 .. 32 step 8
+    s1.blocks in one_of(conv, gated_conv)
+    s2.blocks in 2 x each one_of(scan, attn, none)
+  }
+  require params <= 40K
+  task = digits(epochs = 9);  maximize = accuracy;  budget = trials(5)
+}""")
+    found = archdsl("show", search, "--source", "--point", point)
+    (tmp_path / "point.arch").write_text(found.out, encoding="utf-8")
+    changes = {"dim": 24, "s1.blocks": "conv", "s2.blocks": "attn"}
+    by_hand = package.load("tiny", overrides=changes, classes=10, channels=1)
+    assert package.load(tmp_path / "point.arch").digest() == by_hand.digest()
+    larger = archdsl("show", search, "--point", point.replace("24", "32"))
+    assert larger.status == 0, "more parameters than it requires"
+    for wrong, told in (
+        (point.replace("24", "25"), "dim goes in steps of 8, found 25"),
+        ("dim = 24", "a point is JSON"),
+        ("{}", "no point of the space: dim"),
+    ):
+        refused = archdsl("show", search, "--point", wrong)
+        assert refused.status == 2
+        assert refused.err.startswith("error[E510]")
+        assert told in refused.err
+    assert archdsl("show", search, "--point", point, "--classes", 3).status == 2
+
+
 def test_cost_of_one_and_of_all(archdsl: Any, small: str) -> None:
     one = archdsl("cost", small, "--arch", "wide")
     assert f"{package.load(small, 'wide').cost().params:,}" in one.out

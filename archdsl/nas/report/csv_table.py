@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+from archdsl.nas.points import to_line
 from archdsl.nas.report.words import run_once, varied
 from archdsl.nas.results import Results
 
@@ -16,9 +17,9 @@ def trials_csv(results: Results, folder: Path) -> str:
     """The table as CSV with a header, lines ended by a newline.
 
     Columns: `number`, `state`, `reason`, every objective and every other value that was reported, `params`,
-    `macs`, `epochs`, `seconds`, `digest`, `executor`, one column `vary PATH` for each varied path, `task`,
-    and `run_once`, the command that reproduces the row. Text that a spreadsheet would take for a formula
-    gets an apostrophe in front.
+    `macs`, `epochs`, `seconds`, `digest`, `executor`, one column `vary PATH` for each varied path, `point`
+    (see `archdsl.nas.points`), `task`, and `run_once`, the command that reproduces the row. Text that a
+    spreadsheet would take for a formula gets an apostrophe in front.
 
     Args:
         folder: the study's, as the commands are to write it.
@@ -30,7 +31,7 @@ def trials_csv(results: Results, folder: Path) -> str:
     writer.writerow(
         ["number", "state", "reason", *values, "params", "macs", "epochs", "seconds", "digest", "executor"]
         + [safe(f"vary {path}") for path in paths]
-        + ["task", "run_once"]
+        + ["point", "task", "run_once"]
     )
     for trial in results.trials:
         writer.writerow(
@@ -46,6 +47,7 @@ def trials_csv(results: Results, folder: Path) -> str:
                 trial.digest,
                 safe(trial.executor),
                 *(safe(trial.changes.get(path, "")) for path in paths),
+                to_line(trial.point),
                 safe(trial.task),
                 safe(run_once(folder, trial)),
             ]
