@@ -84,23 +84,27 @@ def training_digest(architecture: Architecture, form: Canonical | None = None) -
     a = architecture
     head = None if a.head is None else form.top(a.head)
     stem = form.top(a.stem)
-    return training_digest_of(a.image, a.init, a.channels, a.classes, stem, _stages(a, form), head)
+    start = training_start(a.image, a.init)
+    return training_digest_of(start, a.channels, a.classes, stem, _stages(a, form), head)
+
+
+def training_start(image: tuple[int, int], init: Word) -> str:
+    """What the digest of training sees beside nodes: the image, and the initial weights."""
+    height, width = image
+    return f"{height} {width} {init.name} {' '.join(map(repr, init_arguments(init)))}"
 
 
 def training_digest_of(
-    image: tuple[int, int],
-    init: Word,
+    start: str,
     channels: int,
     classes: int,
     stem: tuple[str, ...],
     stages: Iterable[StageForm],
     head: tuple[str, ...] | None,
 ) -> str:
-    """The digest of training from what `Canonical(training=True)` makes of its parts."""
-    height, width = image
-    numbers = " ".join(map(repr, init_arguments(init)))
+    """The digest of training from `training_start` and what `Canonical(training=True)` makes of its parts."""
     lines = _lines(channels, classes, stem, _ramped(tuple(stages)), head)
-    return hashlib.sha256(f"{height} {width} {init.name} {numbers}\n{lines}".encode()).hexdigest()
+    return hashlib.sha256(f"{start}\n{lines}".encode()).hexdigest()
 
 
 def _stages(architecture: Architecture, form: Canonical) -> Iterator[StageForm]:

@@ -12,6 +12,7 @@ from archdsl.graph.elaboration.frames import StageFrame
 from archdsl.graph.elaboration.openings import Opened
 from archdsl.graph.elaboration.scopes import Scope
 from archdsl.graph.sections import Section
+from archdsl.lang import tree as t
 from archdsl.ops import Op
 
 
@@ -50,6 +51,7 @@ class Inside:
         builder: builds them.
         scope: what a value of `blocks` sees.
         blocks: those that were built, by their text.
+        seen: those that were asked for, by the identity of their text, which is kept alive.
         wrong: what could not be built, with what has to stay alive for it.
     """
 
@@ -58,6 +60,7 @@ class Inside:
     builder: Builder
     scope: Scope
     blocks: dict[object, Section] = field(default_factory=dict)
+    seen: dict[int, tuple[t.Expr, Section]] = field(default_factory=dict)
     wrong: dict[object, tuple[object, DiagnosticError]] = field(default_factory=dict)
 
 

@@ -14,7 +14,7 @@ from archdsl.diagnostics import DiagnosticError
 from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage
 from archdsl.graph.canonical import Canonical
-from archdsl.graph.digest import StageForm, digest_of, training_digest_of
+from archdsl.graph.digest import StageForm, digest_of, training_digest_of, training_start
 from archdsl.graph.elaboration.build import MAX_NODES, Builder
 from archdsl.graph.elaboration.elaborate import MAX_PARAMETERS, architecture, prepared
 from archdsl.graph.elaboration.ends import Ends
@@ -92,6 +92,7 @@ class Walk:
             raise DiagnosticError(*report.sorted())
         self.stages = tuple(s.tree.name for s in ready.frame.stages)
         self.image = self._ends.image
+        self._start = training_start(self.image, self._ends.init)
         self.channels = self._ends.channels
         self.classes = self._ends.classes
         self.stem = counts.section((self._ends.stem,), builder.nodes)
@@ -142,15 +143,19 @@ class Walk:
             DiagnosticError: where something in it is wrong.
         """
         inside = opening.inside
-        found = inside.blocks.get(key := to_text(expr))
-        if found is not None:
-            return found
+        if (seen := inside.seen.get(id(expr))) is not None:
+            return seen[1]
+        if len(inside.seen) >= KEPT:
+            inside.seen.clear()
+        key = to_text(expr)
 
         def build(report: Report) -> Iterator[Node]:
             parts = parts_in(evaluate(expr, inside.scope), expr, inside.scope)
             return in_place(parts, inside.opened, inside.builder, report)
 
-        return self._section(inside, inside.stage, key, (id(expr), expr), build)
+        found = inside.blocks.get(key) or self._section(inside, inside.stage, key, (id(expr), expr), build)
+        inside.seen[id(expr)] = expr, found
+        return found
 
     def written_blocks(self, stage: str, changes: Sequence[Change], opening: Opening) -> tuple[Section, ...]:
         """All blocks of a stage as the base has them, or as changes of `blocks` and single blocks make them.
@@ -238,10 +243,7 @@ class Walk:
         """The digest that sees what only training does, see `archdsl.graph.digest.training_digest`."""
         rows = self._stage_forms(stages, self._counts.training, lambda section: section.training)
         last = head.training if head.nodes else None
-        init = self._ends.init
-        return training_digest_of(
-            self.image, init, self.channels, self.classes, self.stem.training, rows, last
-        )
+        return training_digest_of(self._start, self.channels, self.classes, self.stem.training, rows, last)
 
     def _stage_forms(
         self, stages: Walked, form: Canonical, of: Callable[[Section], tuple[str, ...]]

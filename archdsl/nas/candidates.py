@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source
-from archdsl.graph.variation import Base, Change, Counted
+from archdsl.graph.variation import Base
 from archdsl.lang import parse_expression, parse_path
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import to_text
+from archdsl.nas.assembly import Assembly, BuiltOnce
 from archdsl.nas.conditions import Requirement
 from archdsl.nas.domains import Fixed, Line, VariedSpace
 from archdsl.nas.space import Candidate, Point, Refusal
 from archdsl.nas.varying import field_of
 from archdsl.tasks import Task
-
-KEPT = 4096
-"""Architectures that are remembered with what they cost."""
 
 
 @dataclass(slots=True)
@@ -39,7 +35,12 @@ class VariedCandidates:
     task: Task
     seeds: tuple[int, ...]
     requirements: tuple[Requirement, ...] = ()
-    _counted: dict[tuple[str, ...], Counted | tuple[Diagnostic, ...]] = field(default_factory=dict)
+    _assembly: Assembly = field(init=False)
+    _names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._assembly = Assembly(self.base)
+        self._names = tuple(str(line.path) for line in self.space.lines)
 
     def at(self, point: Point) -> Candidate | Refusal:
         """What a point stands for; refused where a shape does not fit or `require` is not met."""
@@ -55,7 +56,11 @@ class VariedCandidates:
     def whatever_required(self, point: Point) -> Candidate | Refusal:
         """What a point stands for; refused where a shape does not fit."""
         values = self.space.values(point)
-        changes = {str(line.path): to_text(value) for line, value in values}
+        text = self._assembly.text
+        changes = {
+            name: to_text(value) if line.field is not None else text(value)
+            for name, (line, value) in zip(self._names, values, strict=True)
+        }
         try:
             return self._candidate(point, changes, values)
         except DiagnosticError as error:
@@ -82,12 +87,10 @@ class VariedCandidates:
     ) -> Candidate:
         places = [(line.path, value) for line, value in values if line.field is None]
         fields = {line.field: value for line, value in values if line.field is not None}
-        counted = self._built(places, changes)
+        found = self._assembly.count(places)
         task = self.with_fields(fields)
-        text = json.dumps([counted.training, task.text(), list(self.seeds)])
-        key = hashlib.sha256(text.encode()).hexdigest()
-        cost = counted.cost
-        return Candidate(point, changes, counted.architecture, task, key, cost.params, cost.macs.total)
+        built = BuiltOnce(self.base, places, found, task, self.seeds)
+        return Candidate(point, changes, task, found.params, found.macs, built)
 
     def with_fields(self, fields: Mapping[str, t.Expr]) -> Task:
         """The task with values for some of its fields; they see the lets of the search.
@@ -99,22 +102,6 @@ class VariedCandidates:
             return self.task
         sight = self.base.sight
         return self.task.changed({name: sight.written_out(value) for name, value in fields.items()})
-
-    def _built(self, places: Sequence[Change], changes: Mapping[str, str]) -> Counted:
-        """The architecture with values in its places, built once."""
-        key = tuple(text for path, _ in places for text in (str(path), changes[str(path)]))
-        kept = self._counted.get(key)
-        if kept is None:
-            try:
-                kept = self.base.count(self.base.at(places))
-            except DiagnosticError as error:
-                kept = error.diagnostics
-            if len(self._counted) >= KEPT:
-                self._counted.clear()
-            self._counted[key] = kept
-        if isinstance(kept, tuple):
-            raise DiagnosticError(*kept)
-        return kept
 
 
 def _reason(d: Diagnostic) -> str:

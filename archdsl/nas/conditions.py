@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
 
 from archdsl.diagnostics import DiagnosticError, did_you_mean
-from archdsl.graph.elaboration.arithmetic import FUNCTIONS
+from archdsl.graph.elaboration.arithmetic import FUNCTIONS, compare
 from archdsl.graph.elaboration.report import SpecError, mistake
+from archdsl.graph.elaboration.scopes import Value
 from archdsl.graph.variation import Sight
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import to_text
@@ -48,6 +49,7 @@ class Requirement:
 
     line: t.Require
     sight: Sight
+    _sides: dict[int, Value] = field(default_factory=dict, compare=False, repr=False)
 
     def excess(self, candidate: Counts) -> float | None:
         """How far the first unmet comparison is off, relative to its bound; None where the line is met.
@@ -88,9 +90,12 @@ class Requirement:
             case t.Logic(left=left, right=right):
                 either = self._unmet(left, metrics), self._unmet(right, metrics)
                 return None if None in either else min(e for e in either if e is not None)
-            case t.Compare(left=left, right=right):
-                held = self.sight.value(expr, metrics)
-                a, b = self.sight.value(left, metrics), self.sight.value(right, metrics)
+            case t.Compare(operator=operator, left=left, right=right):
+                a, b = self._side(left, metrics), self._side(right, metrics)
+                if isinstance(a, Fraction) and isinstance(b, Fraction):
+                    held: Value = compare(operator, a, b, left.span, right.span)
+                else:
+                    held = self.sight.value(expr, metrics)
                 if held is True or not isinstance(a, Fraction) or not isinstance(b, Fraction):
                     return None if held is True else 1.0
                 bound = a if any(_metrics(right)) and not any(_metrics(left)) else b
@@ -99,6 +104,18 @@ class Requirement:
         if not isinstance(held, bool):
             raise DiagnosticError(*_no_condition(expr).diagnostics)
         return None if held else 1.0
+
+    def _side(self, expr: t.Expr, metrics: Mapping[str, Fraction]) -> Value:
+        """The value of one side of a comparison; one that no candidate changes is computed once."""
+        if isinstance(expr, t.Name) and expr.id in metrics:
+            return metrics[expr.id]
+        known = self._sides.get(id(expr))
+        if known is not None:
+            return known
+        value = self.sight.value(expr, metrics)
+        if value is not None and not any(_metrics(expr)):
+            self._sides[id(expr)] = value
+        return value
 
 
 def read_requirement(line: t.Require, sight: Sight) -> Requirement:

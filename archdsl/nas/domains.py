@@ -16,6 +16,8 @@ from archdsl.nas.forms import rebuilt, unrolled
 from archdsl.nas.references import Steps, filled
 from archdsl.nas.space import Alternatives, Choice, Chooser, Interval, Point
 
+KEPT = 4096
+"""Values of a line that are remembered."""
 DIGITS = 6
 """Significant digits of real numbers that are drawn."""
 
@@ -101,14 +103,15 @@ class Numbers:
 
     def draw(self, chooser: Chooser) -> t.Expr:
         """The number nearest to the one chosen that the range holds."""
-        return number(self._nearest(Fraction(chooser.choose(self.domain))), self.span)
-
-    def _nearest(self, n: Fraction) -> Fraction:
-        if self.step is not None:
-            n = self.low + round((n - self.low) / self.step) * self.step
+        choice = chooser.choose(self.domain)
+        if self.step is None:
+            text = f"{float(choice):.{DIGITS}g}"
+            if "." in text and 0 <= self.domain.low < float(text) < self.domain.high:
+                return t.Number(self.span, Fraction(text), text)
+            n = Fraction(text)
         else:
-            n = Fraction(f"{float(n):.{DIGITS}g}")
-        return min(max(n, self.low), self.high)
+            n = self.low + round((Fraction(choice) - self.low) / self.step) * self.step
+        return number(min(max(n, self.low), self.high), self.span)
 
     def pins(self) -> Iterator[tuple[dict[str, Choice], Span]]:
         """Both ends."""
@@ -191,6 +194,50 @@ class Line:
     names: tuple[str, ...] = ()
 
 
+class _Kept:
+    """The values of a form, each drawn once and then the same object, where it has finitely many."""
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+        self.finite = form.count is not None
+        self.names = tuple(dict.fromkeys(names_in(form)))
+        self.values: dict[tuple[Choice | None, ...], t.Expr] = {}
+
+    def draw(self, point: Point, known: Known) -> t.Expr:
+        """The value at a point.
+
+        Raises:
+            KeyError: see `Known`.
+        """
+        if not self.finite:
+            return self.form.draw(known)
+        key = tuple(map(point.get, self.names))
+        value = self.values.get(key)
+        if value is None:
+            if len(self.values) >= KEPT:
+                self.values.clear()
+            value = self.values[key] = self.form.draw(known)
+        return value
+
+
+def names_in(form: Form) -> Iterator[str]:
+    """The names of all choices that a value may ask for."""
+    match form:
+        case OneOf(domain=domain, forms=forms):
+            yield domain.name
+            for inner in forms.values():
+                yield from names_in(inner)
+        case Numbers(domain=numbers):
+            yield numbers.name
+        case Each(copies=parts) | Around(parts=parts):
+            for part in parts:
+                yield from names_in(part)
+        case Fixed():
+            return
+        case _:
+            raise TypeError(f"choices of {type(form).__name__}")
+
+
 @dataclass(frozen=True)
 class VariedSpace:
     """All points of a search; see `archdsl.nas.space.Space`."""
@@ -227,7 +274,13 @@ class VariedSpace:
         Raises:
             KeyError: where the point lacks a choice, or has one that the space does not know.
         """
-        return self._drawn(self.lines, Known(point))
+        known = Known(point)
+        values = [(line, kept.draw(point, known)) for line, kept in self._kept]
+        return tuple(self._filled(values) if self._named_first else values)
+
+    @cached_property
+    def _kept(self) -> tuple[tuple[Line, _Kept], ...]:
+        return tuple((line, _Kept(line.form)) for line in self.lines)
 
     def alone(self, line: Line, chooser: Chooser) -> tuple[tuple[Line, t.Expr], ...]:
         """The value that a chooser puts in the place of one line, behind those that it takes over."""
@@ -240,12 +293,16 @@ class VariedSpace:
         return self._drawn([other for other in self.lines if other.path.steps in needed], chooser)
 
     def _drawn(self, lines: Sequence[Line], chooser: Chooser) -> tuple[tuple[Line, t.Expr], ...]:
-        """The values of lines, among which is every line that one of them names."""
-        drawn = {line.path.steps: line.form.draw(chooser) for line in lines}
+        """The values of lines."""
+        return tuple(self._filled([(line, line.form.draw(chooser)) for line in lines]))
+
+    def _filled(self, values: Sequence[tuple[Line, t.Expr]]) -> Iterator[tuple[Line, t.Expr]]:
+        """Drawn values with those that they take over, among which is every line that one of them names."""
+        drawn = {line.path.steps: value for line, value in values}
         for line in self._named_first:
             if line.path.steps in drawn:
                 drawn[line.path.steps] = filled(drawn[line.path.steps], drawn)
-        return tuple((line, drawn[line.path.steps]) for line in lines)
+        return ((line, drawn[line.path.steps]) for line, _ in values)
 
     @cached_property
     def _named_first(self) -> tuple[Line, ...]:

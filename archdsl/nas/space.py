@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from archdsl.graph.architecture import Architecture
@@ -67,6 +67,20 @@ class Space(Protocol):
         ...
 
 
+class Built(Protocol):
+    """What is made of a candidate when it is asked for first."""
+
+    @property
+    def key(self) -> str:
+        """See `Candidate`."""
+        ...
+
+    @property
+    def architecture(self) -> Architecture:
+        """Checked."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """What a point stands for.
@@ -75,20 +89,28 @@ class Candidate:
         point: its choices.
         changes: paths with their values as text of the language, `{"s3.blocks": "scan + attn"}`; those of
             `train.` too.
-        architecture: checked.
         task: with the varied fields.
-        key: equal keys give equal values: digest, what training sees beside it, task and seeds.
         params: exact.
         macs: exact, for one image.
+        built: makes its key and its architecture.
     """
 
     point: Point
     changes: Mapping[str, str]
-    architecture: Architecture
     task: Task
-    key: str
     params: int
     macs: int
+    built: Built = field(compare=False, repr=False)
+
+    @property
+    def key(self) -> str:
+        """Equal keys give equal values: digest, what training sees beside it, task and seeds."""
+        return self.built.key
+
+    @property
+    def architecture(self) -> Architecture:
+        """Checked; made when it is asked for first."""
+        return self.built.architecture
 
 
 @dataclass(frozen=True, slots=True)

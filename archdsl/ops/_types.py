@@ -53,6 +53,8 @@ def _width_or_same(value: object) -> object:
 
 
 def _real(value: object) -> object:
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, Fraction | int | float):
         raise ValueError(f"expected a number, found {describe(value)}")
     return float(value)

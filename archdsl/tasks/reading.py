@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -69,7 +70,7 @@ def read_task(task: t.Expr | str, scope: Scope | None = None) -> Task:
 def changed(task: Task, changes: Mapping[str, object]) -> Task:
     """The task with other values for some fields; see `Task.changed`."""
     reader = _Reader(type(task), None)
-    values = dict(task)
+    values = dict(vars(task))
     spans: dict[str, Span] = {}
     for name, value in changes.items():
         if isinstance(value, str | t.Node):
@@ -85,13 +86,22 @@ def changed(task: Task, changes: Mapping[str, object]) -> Task:
 
 def to_text(task: Task) -> str:
     """The task as text of the language; see `Task.text`."""
-    fields = type(task).model_fields
+    values = vars(task)
     written = [
-        f"{name} = {_text(value, words=bool(_words(fields[name])))}"
-        for name, value in task
-        if name == "epochs" or value != fields[name].get_default(call_default_factory=True)
+        f"{name} = {_text(values[name], words)}"
+        for name, default, words in _fields(type(task))
+        if name == "epochs" or values[name] != default
     ]
     return f"{task.name}({', '.join(written)})"
+
+
+@cache
+def _fields(task: type[Task]) -> tuple[tuple[str, object, bool], ...]:
+    """Every field with its default, and whether it takes words."""
+    return tuple(
+        (name, field.get_default(call_default_factory=True), bool(_words(field)))
+        for name, field in task.model_fields.items()
+    )
 
 
 def default_text(task: type[Task], name: str) -> str:
@@ -171,9 +181,11 @@ class _Reader:
 
     def strange(self, name: str, value: object) -> bool:
         """Whether it is a word for a field that takes neither words nor texts."""
+        if not isinstance(value, Word):
+            return False
         field = self.task.model_fields[name]
         takes = {field.annotation, *get_args(field.annotation)}
-        return isinstance(value, Word) and not _words(field) and str not in takes
+        return not _words(field) and str not in takes
 
     def made(self, values: dict[str, object], spans: dict[str, Span], call: Span | None) -> Task:
         """The task, or everything that is wrong."""

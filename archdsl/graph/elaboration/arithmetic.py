@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from math import ceil, floor
+from operator import ge, gt, le, lt
 
 from archdsl.diagnostics import Span
 from archdsl.features import Word
@@ -94,6 +95,9 @@ def arithmetic(operator: str, a: Value, b: Value, left: Span, right: Span) -> Fr
     return bounded(result, left.to(right))
 
 
+_ORDERS: dict[str, Callable[[Fraction, Fraction], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
+
+
 def compare(operator: str, a: Value, b: Value, left: Span, right: Span) -> bool:
     """`a operator b`; anything can be equal, numbers alone have an order.
 
@@ -102,8 +106,7 @@ def compare(operator: str, a: Value, b: Value, left: Span, right: Span) -> bool:
     """
     if operator in ("==", "!="):
         return (_plain(a) == _plain(b) and type(_plain(a)) is type(_plain(b))) == (operator == "==")
-    x, y = number(a, left), number(b, right)
-    return {"<": x < y, "<=": x <= y, ">": x > y, ">=": x >= y}[operator]
+    return _ORDERS[operator](number(a, left), number(b, right))
 
 
 def _plain(value: Value) -> object:

@@ -1,0 +1,225 @@
+"""What a variation of a base counts, put together from stretches that many variations have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from archdsl.diagnostics import Diagnostic, DiagnosticError
+from archdsl.features import Feature
+from archdsl.graph.architecture import Architecture
+from archdsl.graph.variation import Base, Change
+from archdsl.graph.walk import BLOCKS, MAX_BLOCKS, MAX_NODES, MAX_PARAMETERS, Opening, Section, Walk
+from archdsl.lang import to_text
+from archdsl.lang import tree as t
+from archdsl.nas.forms import terms
+from archdsl.tasks import Task
+
+KEPT = 4096
+"""Mistakes, walks, openings and texts that are remembered, of each so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What can be told of an architecture without building all of it.
+
+    Args:
+        params: exact.
+        macs: exact, for one image.
+        training: tells its `archdsl.graph.digest.training_digest`.
+    """
+
+    params: int
+    macs: int
+    training: Callable[[], str]
+
+
+@dataclass(slots=True, eq=False)
+class BuiltOnce:
+    """See `archdsl.nas.space.Built`.
+
+    Args:
+        base: what is varied.
+        places: with their values.
+        counted: what that counts.
+        task: that trains it.
+        seeds: of its runs.
+    """
+
+    base: Base
+    places: Sequence[Change]
+    counted: Counted
+    task: Task
+    seeds: Sequence[int]
+    _key: str = ""
+    _architecture: Architecture | None = None
+
+    @property
+    def key(self) -> str:
+        """Of what is trained and how."""
+        if not self._key:
+            text = json.dumps([self.counted.training(), self.task.text(), list(self.seeds)])
+            self._key = hashlib.sha256(text.encode()).hexdigest()
+        return self._key
+
+    @property
+    def architecture(self) -> Architecture:
+        """Checked."""
+        if self._architecture is None:
+            self._architecture = self.base.at(self.places)
+        return self._architecture
+
+
+class _OddError(Exception):
+    """Raised for a variation that can't be put together from stretches."""
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Counts variations of a base.
+
+    Args:
+        base: what is varied.
+    """
+
+    base: Base
+    _reason: str | None = field(init=False)
+    _stages: dict[int, tuple[t.Path, str | None]] = field(default_factory=dict)
+    _texts: dict[int, tuple[t.Expr, str]] = field(default_factory=dict)
+    _walks: dict[tuple[str | None, ...], Walk] = field(default_factory=dict)
+    _openings: dict[object, Opening] = field(default_factory=dict)
+    _wrong: dict[tuple[str, ...], tuple[Diagnostic, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._reason = self.base.factors()
+
+    def count(self, places: Sequence[Change]) -> Counted:
+        """What the architecture with these values in its places counts.
+
+        Raises:
+            DiagnosticError: with what does not fit.
+        """
+        if self._reason is None:
+            try:
+                return self._walked(places)
+            except (DiagnosticError, _OddError):
+                pass  # elaborated as a whole, it tells all that is wrong
+        key = tuple(f"{path} = {self.text(value)}" for path, value in places)
+        wrong = self._wrong.get(key)
+        if wrong is None:
+            try:
+                whole = self.base.count(self.base.at(places))
+                return Counted(whole.cost.params, whole.cost.macs.total, lambda: whole.training)
+            except DiagnosticError as error:
+                _make_room(self._wrong)
+                wrong = self._wrong[key] = error.diagnostics
+        raise DiagnosticError(*wrong)
+
+    def text(self, value: t.Expr) -> str:
+        """The canonical text of a value."""
+        known = self._texts.get(id(value))
+        if known is not None:
+            return known[1]
+        text = to_text(value)
+        _make_room(self._texts)
+        self._texts[id(value)] = value, text
+        return text
+
+    def _walked(self, places: Sequence[Change]) -> Counted:
+        above: list[Change] = []
+        inside: dict[str, list[Change]] = {}
+        for change in places:
+            stage = self._stage(change[0])
+            (above if stage is None else inside.setdefault(stage, [])).append(change)
+        walk = self._walk(above)
+        x = walk.start
+        sections = [walk.stem]
+        stages: list[tuple[Opening, Sequence[Section]]] = []
+        for stage in walk.stages:
+            opening, blocks = self._in(walk, stage, inside.get(stage, ()), x)
+            sections += blocks
+            if opening.downsample is not None:
+                sections.append(opening.downsample)
+            if opening.feature_norm is not None:
+                sections.append(opening.feature_norm)
+            stages.append((opening, blocks))
+            x = opening.output
+        head = walk.head(x)
+        sections.append(head)
+        params = macs = operators = 0
+        for section in sections:
+            params += section.params
+            macs += section.macs.total
+            operators += section.operators
+        if params > MAX_PARAMETERS or operators > MAX_NODES:
+            raise _OddError
+        return Counted(params, macs, partial(walk.training_digest, stages, head))
+
+    def _in(
+        self, walk: Walk, stage: str, changes: Sequence[Change], x: Feature
+    ) -> tuple[Opening, Sequence[Section]]:
+        """What opens a stage, and its blocks."""
+        lines: list[Change] = []
+        edits: list[Change] = []
+        for change in changes:
+            (edits if change[0].steps[1].name == BLOCKS else lines).append(change)
+        opening = self._opening(walk, stage, lines, x)
+        if len(edits) != 1 or _place(edits[0][0], 2) is None:
+            return opening, walk.written_blocks(stage, changes, opening)
+        parts = terms(edits[0][1])
+        blocks = [walk.block(stage, lines, opening, part) for part in parts]
+        if len(parts) > 1:
+            if not blocks[0].nodes:  # a sum of nothing but `none` is no value of the language
+                raise _OddError
+            if sum(len(b.nodes) for b in blocks) > MAX_BLOCKS:
+                raise _OddError
+        return opening, blocks
+
+    def _opening(self, walk: Walk, stage: str, lines: Sequence[Change], x: Feature) -> Opening:
+        key: list[object] = [walk, stage, x]
+        for path, value in lines:
+            text = self.text(value)
+            if BLOCKS in text:
+                raise _OddError
+            key += (_place(path, 2), text)
+        found = self._openings.get(tuple(key))
+        if found is None:
+            found = walk.opening(stage, lines, x)
+            _make_room(self._openings)
+            self._openings[tuple(key)] = found
+        return found
+
+    def _walk(self, changes: Sequence[Change]) -> Walk:
+        key = tuple(part for path, value in changes for part in (_place(path, 1), self.text(value)))
+        found = self._walks.get(key)
+        if found is None:
+            if None in key:
+                raise _OddError
+            found = self.base.walk(changes)
+            _make_room(self._walks)
+            self._walks[key] = found
+        return found
+
+    def _stage(self, path: t.Path) -> str | None:
+        """See `Base.stage_of`."""
+        known = self._stages.get(id(path))
+        if known is None:
+            _make_room(self._stages)
+            known = self._stages[id(path)] = path, self.base.stage_of(path)
+        return known[1]
+
+
+def _place(path: t.Path, steps: int) -> str | None:
+    """The last name of a path of so many steps without an index; None for others."""
+    last = path.steps[-1]
+    return last.name if len(path.steps) == steps and last.index is None else None
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    """Forgets everything where too much is remembered."""
+    if len(kept) >= KEPT:
+        kept.clear()
