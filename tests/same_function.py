@@ -18,7 +18,7 @@ def outputs(architecture: Architecture, other: Architecture) -> tuple[list[Tenso
     with torch.no_grad():
         for tensor in first.state_dict().values():
             if tensor.is_floating_point():
-                tensor += 0.1 * torch.randn_like(tensor).abs()
+                tensor.add_(0.1 * torch.randn_like(tensor).abs())
     tensors, names = list(first.state_dict().values()), list(second.state_dict())
     assert [t.shape for t in tensors] == [t.shape for t in second.state_dict().values()]
     second.load_state_dict(dict(zip(names, tensors, strict=True)))

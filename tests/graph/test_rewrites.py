@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from same_function import assert_same_function
 
 import archdsl
 from archdsl.graph.architecture import Architecture
-from same_function import assert_same_function
 
 DOCS = Path(__file__).parents[2] / "docs" / "language.md"
 SECTION = re.search(
