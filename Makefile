@@ -15,7 +15,7 @@ JOBS   ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-gpu check fmt docs bench bench-kernels clean
+.PHONY: help demo test test-all test-gpu check fmt docs digests bench bench-kernels clean
 
 help:
 	@echo "make demo      build Mamba-R, run it on a photograph, then a search of about a minute"
@@ -25,6 +25,7 @@ help:
 	@echo "make check     linter, types, specs, searches"
 	@echo "make fmt       format code, specs and searches"
 	@echo "make docs      write the pages that come from the code"
+	@echo "make digests   write the digests of the shipped architectures, behind a new version"
 	@echo "make bench     measure checks, what searches cost, and a search against random (15 minutes)"
 	@echo "make bench-kernels  measure scans, models and training beside others (half an hour, one core)"
 	@echo "make clean     remove the environment and what was built"
@@ -80,6 +81,9 @@ docs: $(READY)
 	@$(BIN)/python -m archdsl.graph.views.families > docs/families.md
 	@$(BIN)/archdsl show hybrid --svg docs/images/hybrid.svg
 	@$(BIN)/python -m archdsl.cli.bench.page docs/performance.md
+
+digests: $(READY)
+	@$(BIN)/python tests/shipped_digests.py
 
 bench: $(READY)
 	@$(BIN)/archdsl bench check --out docs/results/check.json
