@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +15,7 @@ from archdsl.graph.walk import BLOCKS, MAX_BLOCKS, MAX_NODES, MAX_PARAMETERS, Op
 from archdsl.lang import to_text
 from archdsl.lang import tree as t
 from archdsl.nas.forms import terms
+from archdsl.nas.trial_key import trial_key
 from archdsl.tasks import Task
 
 KEPT = 4096
@@ -62,8 +61,7 @@ class BuiltOnce:
     def key(self) -> str:
         """Of what is trained and how."""
         if not self._key:
-            text = json.dumps([self.counted.training(), self.task.text(), list(self.seeds)])
-            self._key = hashlib.sha256(text.encode()).hexdigest()
+            self._key = trial_key(self.counted.training(), self.task, self.seeds)
         return self._key
 
     @property

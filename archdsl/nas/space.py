@@ -104,7 +104,7 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """Equal keys give equal values: digest, what training sees beside it, task and seeds."""
+        """Equal keys give equal values, see `archdsl.nas.trial_key.trial_key`."""
         return self.built.key
 
     @property

@@ -204,3 +204,22 @@ def test_every_file_of_recipes_is_found() -> None:
 def test_what_is_no_recipe(word: Word) -> None:
     with pytest.raises(ValueError, match=r"expected one of|takes|is a number"):
         init_arguments(word)
+
+
+def test_vim_finds_the_last_linear_of_a_branch_before_a_tail_with_a_name(tmp_path: Path) -> None:
+    weights = []
+    for definitions, branch in (
+        ("", "linear -> layer_scale(0.1) -> drop_path(0.1)"),
+        ("mixer tail = layer_scale(0.1) -> drop_path(0.1)\n", "linear -> tail"),
+        ("mixer last = linear -> layer_scale(0.1)\n", "last -> partial(drop_path(0.1), 16)"),
+    ):
+        text = (
+            f"{definitions}arch a(dim = 16) {{\n  init = vim\n  stem = patch_embed(16, dim)\n"
+            f"  stage s {{ blocks = 4 x residual({branch}) }}\n  head = pool(mean) -> linear(classes)\n}}\n"
+        )
+        (tmp_path / "a.arch").write_text(text)
+        torch.manual_seed(0)
+        model = archdsl.build(tmp_path / "a.arch")
+        weights.append(next(v for k, v in model.state_dict().items() if k.endswith("linear.weight")))
+    assert weights[0].abs().max() <= 16**-0.5 / 2
+    assert all(torch.equal(w, weights[0]) for w in weights)

@@ -21,6 +21,8 @@ from archdsl.nn.windowed import Windows
 from archdsl.ops import Infer, Op, ShapeError
 from archdsl.ops.attention import Attention
 from archdsl.ops.linear import Linear
+from archdsl.ops.registers import Registers
+from archdsl.ops.take import Take
 from archdsl.ops.windowed import Windowed
 
 GOLDENS = Path(__file__).parents[1] / "data" / "goldens" / "mambavision"
@@ -273,3 +275,17 @@ def test_a_row_is_not_shifted() -> None:
 def test_what_is_no_window(value: object) -> None:
     with pytest.raises(ValueError, match=r"expected a number, \[height, width\], row or column, found"):
         Windowed.model_validate({"window": value})
+
+
+def test_regions_of_shifted_windows_stay_with_the_patches() -> None:
+    regions = torch.tensor([[0, 0, 1, 1], [2, 2, 3, 3]])
+    s = Stream(torch.randn(2, 4, 8), (2, 2), (), regions)
+    x = Feature(8, (2, 2), windows=2)
+    added = make_node(Registers(n=1, at="middle"), x)
+    more = module_of(added)(s)
+    assert more.regions is not None
+    assert more.regions.tolist() == [[0, 0, -1, 1, 1], [2, 2, -1, 3, 3]]
+    back = module_of(make_node(Take(what="patches"), added.output))(more)
+    assert back.regions is not None
+    assert torch.equal(back.regions, regions)
+    assert torch.equal(back.x, s.x)
