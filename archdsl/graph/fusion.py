@@ -1,13 +1,13 @@
 """Which operators of the graph one kernel computes: convolution, scan and gate of a Mamba mixer.
 
-Found are `conv1d -> silu -> selective_scan` within a sequence, `routed` over that or over a scan alone, and a
-`split` of one of them and silu that multiplies the two. Left alone are routes that visit zero slots or are not
-put back in place, and weights that routes share.
+Found are `conv1d -> silu -> selective_scan` within a sequence, `routed` over that or over a scan alone, and
+a `split` of one of them and silu that multiplies the two. Left alone are routes that visit zero slots or are
+not put back in place, and weights that routes share.
 """
 
 from __future__ import annotations
 
-from archdsl.features import visited_grid
+from archdsl.features import Order, visited_grid
 from archdsl.graph.node import Node
 from archdsl.ops.chain import Chain
 from archdsl.ops.conv1d import Conv1d
@@ -55,6 +55,12 @@ def routes(node: Node) -> tuple[Node, ...]:
     """What runs along each route of a node that is one kernel."""
     inner = node.parts[0] if isinstance(node.op, Split) else node
     return inner.parts if isinstance(inner.op, Routed) else (inner,)
+
+
+def orders(node: Node) -> tuple[Order, ...]:
+    """The order of each route of a node that is one kernel."""
+    op = (node.parts[0] if isinstance(node.op, Split) else node).op
+    return op.order if isinstance(op, Routed) else (Order(),)
 
 
 def _scans(node: Node) -> bool:

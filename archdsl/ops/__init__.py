@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError, unique
+from archdsl.ops._memory import INDEX_BYTES, VALUE_BYTES, Alive, behind, beside, size
 from archdsl.ops._types import (
     Count,
     Flag,
@@ -27,6 +28,9 @@ from archdsl.ops._types import (
 )
 
 __all__ = [
+    "INDEX_BYTES",
+    "VALUE_BYTES",
+    "Alive",
     "Count",
     "Flag",
     "Infer",
@@ -43,8 +47,11 @@ __all__ = [
     "ShapeError",
     "Width",
     "WidthOrSame",
+    "behind",
+    "beside",
     "find",
     "names",
+    "size",
     "unique",
 ]
 

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from pydantic import BaseModel, ConfigDict
 
 from archdsl.features import Feature
+from archdsl.ops._memory import Alive, beside, size
 
 Infer = Callable[[Feature], Feature]
 """A part of a combinator, seen by its shape rule: call it with what it receives, get what it returns."""
@@ -113,6 +114,10 @@ class Op(BaseModel):
     """Whether every token can reach every other one, or every later one: attention and scans, no convolution.
     Such operators need tokens to be worth a comparison."""
 
+    channels_anywhere: ClassVar[bool] = False
+    """Whether tokens with channels first in memory, as images have them, are read as they are and stay so;
+    others copy them first."""
+
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The shape that comes out for the shape `x` that goes in; calls every part it uses.
 
@@ -147,6 +152,34 @@ class Op(BaseModel):
         5 for each number of a layer norm, 2 for each of a batch norm. `Macs` counts none.
         """
         return 0
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """Bytes alive at float32 beside input and output at the operator's worst moment, parts not counted.
+
+        For all windows of `x`, those of several images where it is run on several.
+        """
+        return 0
+
+    def turned(self, x: Feature, y: Feature) -> int:
+        """Bytes of the workspace that are not needed where channels come first in memory."""
+        return 0
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """What is alive at float32 while the operator runs without gradients, its input not counted.
+
+        By default the parts run on the input one after the other, all their results are kept, and the output
+        is made from them. A combinator that holds less or more says so.
+
+        Args:
+            x, y: input and output, with the windows of all images that run at once.
+            parts: what is alive while each of the parts runs.
+        """
+        inside, out = beside(parts), size(y)
+        return Alive(max(inside.peak, inside.result + out + self.workspace(x, y)), out)
+
+    def buffers(self, x: Feature, y: Feature) -> tuple[int, int]:
+        """Numbers that the module keeps beside its parameters: in the type of the weights, and whole ones."""
+        return 0, 0
 
     def reduction(self, x: Feature, y: Feature) -> int:
         """Places of `x` for one place of `y` along a side; 1 where the operator keeps the map."""

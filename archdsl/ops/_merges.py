@@ -36,3 +36,9 @@ def merged(branches: Sequence[Feature], merge: str) -> Feature:
     if merge != "concat":
         return first
     return replace(first, dim=resolve_width(sum(b.dim for b in branches), first, "merge"))
+
+
+def merging(branches: int, merge: str, out: int) -> int:
+    """Bytes made of several results, of `out` bytes: one result beside the next while there are more."""
+    passes = 1 if merge == "concat" else branches - (merge != "mean")
+    return min(passes, 2) * out

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, ShapeError
 from archdsl.ops._divisors import divisors_near
+from archdsl.ops._memory import VALUE_BYTES, size
 from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Count, Flag, Positive, word
 
@@ -74,6 +75,23 @@ class Attention(Op):
         """T * 4 D^2 in the projections, 2 T^2 D in the two products of activations; a mask saves nothing."""
         t, d = x.tokens, x.dim
         return Macs(linear=4 * t * d * d, attention=2 * t * t * d)
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """q, k and v, with `qk_norm` normed once more, and the mixture before it is projected.
+
+        Scores are made block by block, for two threads; with relative positions for all pairs of
+        tokens, twice, beside the positions and copies of q and k.
+        """
+        t, held = x.tokens, (5 if self.qk_norm else 3) * size(x)
+        if self.position:
+            return held + 4 * size(x) + VALUE_BYTES * self.heads * t * t * (2 * x.windows + 1)
+        rows = 32 if t < 192 else 64 if t < 768 else 256
+        blocks = 2 * rows * (min(t, 512) + x.dim // self.heads + 2) + x.windows * self.heads * t
+        return max(held + VALUE_BYTES * blocks, held + (2 if self.qk_norm else 1) * size(x))
+
+    def buffers(self, x: Feature, y: Feature) -> tuple[int, int]:
+        """With relative positions an index for every pair of tokens."""
+        return 0, x.tokens**2 if self.position else 0
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, heads and options; the places, where there is a table of offsets for them."""

@@ -38,6 +38,10 @@ class BatchNorm(Op):
         """2 tokens * C."""
         return 2 * x.tokens * x.dim
 
+    def buffers(self, x: Feature, y: Feature) -> tuple[int, int]:
+        """The running mean and variance, and the number of batches."""
+        return 2 * x.dim, 1
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width and eps."""
         return {"dim": x.dim, "eps": self.eps}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
-from archdsl.ops._merges import Merge, merged
+from archdsl.ops._memory import Alive, beside, size
+from archdsl.ops._merges import Merge, merged, merging
 
 
 class Branches(Op):
@@ -32,6 +34,11 @@ class Branches(Op):
     def transparent(self, x: Feature, parts: int) -> bool:
         """With one branch there is nothing to merge."""
         return parts == 1
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """All results, and what is made of them."""
+        inside, out = beside(parts), size(y)
+        return Alive(max(inside.peak, inside.result + merging(len(parts), self.merge, out)), out)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How the results are merged."""

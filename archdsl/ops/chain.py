@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op, PartParameter
+from archdsl.ops._memory import Alive, behind
 
 
 class Chain(Op):
@@ -29,3 +31,7 @@ class Chain(Op):
         for part in parts:
             x = part(x)
         return x
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """One result at a time."""
+        return behind(parts)

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 
 from archdsl.features import Extra, Feature
 from archdsl.ops._base import Infer, Op
+from archdsl.ops._memory import apart
 from archdsl.ops._places import need_no_extra, need_tokens
 from archdsl.ops._types import word
 
@@ -45,6 +46,10 @@ class ClassToken(Op):
     def params(self, x: Feature, y: Feature) -> int:
         """C for each token, twice that with positions."""
         return self.count * x.dim * (1 if self.position is None else 2)
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """The tokens there were, taken apart."""
+        return apart(x)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, place and position embedding."""

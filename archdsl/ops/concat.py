@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError
+from archdsl.ops._memory import Alive, behind, size
 from archdsl.ops._places import need_division
 from archdsl.ops._types import Count
 from archdsl.ops._widths import resolve_width
@@ -71,6 +73,13 @@ class Concat(Op):
     def macs(self, x: Feature, y: Feature) -> Macs:
         """n D D / reduce where it is over 1."""
         return Macs(linear=x.patches * self.params(x, y))
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """What the linear map makes, then the norm of it; without one a view."""
+        if self.reduce == 1:
+            return Alive(0, 0)
+        vector, norm = size(y), behind(parts)
+        return Alive(vector + norm.peak, norm.result or vector)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Widths of the linear map, None for none."""

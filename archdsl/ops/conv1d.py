@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op
+from archdsl.ops._memory import VALUE_BYTES, size
 from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Flag, Kernel
 
@@ -48,6 +49,10 @@ class Conv1d(Op):
     def macs(self, x: Feature, y: Feature) -> Macs:
         """tokens * C * K."""
         return Macs(conv=x.tokens * x.dim * self.kernel)
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """The sequence with its zeros, and the weights in the order of the kernel."""
+        return size(x) + VALUE_BYTES * x.dim * (x.windows * (self.kernel - 1) + self.kernel)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, taps, padding and bias."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, ShapeError
+from archdsl.ops._memory import apart, filters, on_map, size, turned
 from archdsl.ops._places import need_division, need_map
 from archdsl.ops._types import Count, Flag, Kernel, WidthOrSame
 from archdsl.ops._widths import carried_macs, carried_params, resolve_width
@@ -29,6 +31,7 @@ class Conv2d(Op):
     name: ClassVar[str] = "conv2d"
     source: ClassVar[str] = "torch.nn.Conv2d"
     module: ClassVar[str] = "archdsl.nn.conv2d:Conv2d"
+    channels_anywhere: ClassVar[bool] = True
 
     kernel: Kernel
     out: WidthOrSame = "same"
@@ -79,6 +82,18 @@ class Conv2d(Op):
     def reduction(self, x: Feature, y: Feature) -> int:
         """The stride."""
         return self.stride
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """The weights in the order of the kernel, the map with its odd row and column, extra tokens."""
+        height, width = x.grid
+        uneven = self.kernel % 2 == 0
+        grown = size(replace(x, grid=(height + 1, width + 1), extras=())) if uneven else on_map(x)
+        weights = grown + filters(x, y, self.kernel, self._taps(x), self.depthwise)
+        return apart(x) + max(weights, size(y) if y.extras else 0)
+
+    def turned(self, x: Feature, y: Feature) -> int:
+        """The weights with channels last."""
+        return turned(y, self.kernel, self._taps(x), self.depthwise)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """As torch.nn.Conv2d names them, and whether extra tokens need their linear map."""

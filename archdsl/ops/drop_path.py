@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
+from archdsl.ops._memory import Alive
 from archdsl.ops._types import Rate
 
 
@@ -24,6 +26,7 @@ class DropPath(Op):
         "Huang et al., arXiv 1603.09382, eq. 4; scaled in training as in timm.layers.DropPath"
     )
     module: ClassVar[str] = "archdsl.nn.drop_path:DropPath"
+    channels_anywhere: ClassVar[bool] = True
     ambient: ClassVar[frozenset[str]] = frozenset({"drop_path"})
     training_only: ClassVar[frozenset[str]] = frozenset({"rate", "drop_path"})
 
@@ -42,6 +45,10 @@ class DropPath(Op):
     def canonical(self, x: Feature) -> Self:
         """Without the rate of the arch where another one is given."""
         return self if self.rate is None else self.model_copy(update={"drop_path": 0.0})
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """Outside training it returns what it receives."""
+        return Alive(0, 0)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The probability."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op
+from archdsl.ops._memory import apart, size
 from archdsl.ops._places import need_map
 from archdsl.ops._types import Kernel
 from archdsl.ops._widths import carried_macs, carried_params, resolve_width
@@ -50,6 +51,11 @@ class Fold(Op):
     def reduction(self, x: Feature, y: Feature) -> int:
         """The side."""
         return self.side
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """The map with zeros that fill its last squares; extra tokens."""
+        filled = any(side % self.side for side in x.grid)
+        return apart(x) + size(y) * (filled + bool(y.extras))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The side, and the widths of the extra tokens' linear map where there are such."""

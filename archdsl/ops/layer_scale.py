@@ -30,6 +30,7 @@ class LayerScale(Op):
     name: ClassVar[str] = "layer_scale"
     source: ClassVar[str] = "Touvron et al., arXiv 2103.17239, eq. 4"
     module: ClassVar[str] = "archdsl.nn.layer_scale:LayerScale"
+    channels_anywhere: ClassVar[bool] = True
     ambient: ClassVar[frozenset[str]] = frozenset({"layer_scale"})
     training_only: ClassVar[frozenset[str]] = frozenset({"init", "layer_scale"})
 

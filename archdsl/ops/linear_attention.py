@@ -9,9 +9,10 @@ from pydantic import BeforeValidator
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, ShapeError
+from archdsl.ops._memory import VALUE_BYTES, apart, size
 from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Count, Flag, WidthOrSame, word
-from archdsl.ops._widths import resolve_width
+from archdsl.ops._widths import resolve_width, with_dim
 from archdsl.ops.attention import check_heads
 
 
@@ -154,6 +155,28 @@ class LinearAttention(Op):
         if not self.forget_gate:
             return self.macs(x, y).scan
         return x.tokens * x.dim * (9 * self._key_dim(x) + 1)
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """q and k, their features and rotations, v and its step; copies for the products.
+
+        What an operator of torch takes on the way counts where it is large: the sums before they are scaled,
+        angles of the rotation, one number for every place and pair of channels.
+        """
+        keys, values, gated = size(with_dim(x, self._keys(x))), size(x), self._rank(x) > 0
+        features = {"elu": 6, "relu": 4, "identity": 2}[self.kernel] * keys
+        held = 2 * keys + (values if self.value == "project" else 0)
+        rotating = 0
+        if self.rope:
+            rotating = held + 4 * keys + 3 * keys // (2 * x.windows) + apart(with_dim(x, 2 * self._keys(x)))
+            held += 2 * keys
+        held += values if gated else 0
+        if self.causal or self.forget_gate:
+            summing = held + values * (2 + (not self.input_gate) * (1 + self.forget_gate))
+        else:
+            summing = held + (2 if x.windows > 1 else 1) * keys + (2 if gated else 1) * values
+        divided = self.normalize or self.lepe or self.shortcut
+        weights = VALUE_BYTES * x.tokens * self.heads * x.windows if self.normalize else 0
+        return max(features, rotating, summing, held + (2 if divided else 1) * values + weights) - values
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, heads and options."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import floor
 from typing import ClassVar, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError
+from archdsl.ops._memory import Alive, size
 from archdsl.ops._types import Ratio
 from archdsl.ops._widths import resolve_width, with_dim
 
@@ -56,6 +58,11 @@ class Mlp(Op):
     def macs(self, x: Feature, y: Feature) -> Macs:
         """tokens * 2 C H."""
         return Macs(linear=2 * x.tokens * x.dim * self._hidden(x))
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """What fc1 makes, beside what `act` makes of it; then that and the output."""
+        hidden, (act,), out = size(with_dim(x, self._hidden(x))), parts, size(y)
+        return Alive(max(hidden + act.peak, (act.result or hidden) + out), out)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The two widths."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
+from archdsl.ops._memory import Alive, apart, size
 from archdsl.ops._places import need_map
 from archdsl.ops._types import Kernel
 
@@ -23,6 +25,7 @@ class Pad(Op):
     name: ClassVar[str] = "pad"
     source: ClassVar[str] = "torch.nn.functional.pad; dense prediction with MILA, arXiv 2405.16605"
     module: ClassVar[str] = "archdsl.nn.pad:Pad"
+    channels_anywhere: ClassVar[bool] = True
 
     multiple: Kernel
 
@@ -30,6 +33,13 @@ class Pad(Op):
         """A map of the next multiples of both sides."""
         height, width = need_map(x, "`pad`")
         return replace(x, grid=(self._up(height), self._up(width)))
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """The larger map; nothing where no zeros are missing."""
+        if x == y:
+            return Alive(0, 0)
+        out = size(y)
+        return Alive(apart(x) + (2 * out if y.extras else out), out)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The multiple."""

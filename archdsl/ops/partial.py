@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
+from archdsl.ops._memory import Alive, behind, size
 from archdsl.ops._types import Width
 from archdsl.ops._widths import with_dim
 
@@ -51,6 +53,13 @@ class Partial(Op):
     def transparent(self, x: Feature, parts: int) -> bool:
         """Over all channels."""
         return self.channels == x.dim
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """What works on some channels, then its result and the whole."""
+        inside, out = behind(parts), size(y)
+        if self.channels == x.dim:
+            return inside
+        return Alive(max(inside.peak, inside.result + out), out)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How many channels."""

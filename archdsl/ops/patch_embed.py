@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, ShapeError
+from archdsl.ops._memory import apart, filters, on_map, size, turned
 from archdsl.ops._places import need_map
 from archdsl.ops._types import Kernel, Width
 from archdsl.ops._widths import carried_macs, carried_params, resolve_width
@@ -27,6 +28,7 @@ class PatchEmbed(Op):
     name: ClassVar[str] = "patch_embed"
     source: ClassVar[str] = "Dosovitskiy et al., arXiv 2010.11929, eq. 1; overlapping: Vim, arXiv 2401.09417"
     module: ClassVar[str] = "archdsl.nn.patch_embed:PatchEmbed"
+    channels_anywhere: ClassVar[bool] = True
 
     patch: Kernel
     out: Width
@@ -61,6 +63,15 @@ class PatchEmbed(Op):
     def reduction(self, x: Feature, y: Feature) -> int:
         """The stride."""
         return self._stride
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """The weights in the order of the kernel; extra tokens."""
+        weights = on_map(x) + filters(x, y, self.patch, x.dim * self.patch**2)
+        return apart(x) + max(weights, size(y) if y.extras else 0)
+
+    def turned(self, x: Feature, y: Feature) -> int:
+        """The weights with channels last."""
+        return turned(y, self.patch, x.dim * self.patch**2)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Widths, patch and stride, and whether extra tokens need their linear map."""

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
+from archdsl.ops._memory import apart
 from archdsl.ops._types import word
 
 
@@ -37,6 +38,10 @@ class Pool(Op):
     def transparent(self, x: Feature, parts: int) -> bool:
         """Of a vector."""
         return not x.grid
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """Patches that stand between extra tokens."""
+        return apart(x)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The kind."""

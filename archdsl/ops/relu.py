@@ -14,6 +14,7 @@ class Relu(Op):
     name: ClassVar[str] = "relu"
     source: ClassVar[str] = "torch.nn.ReLU"
     module: ClassVar[str] = "torch.nn:ReLU"
+    channels_anywhere: ClassVar[bool] = True
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""

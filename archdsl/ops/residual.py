@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
+from archdsl.ops._memory import Alive, behind, size
 
 
 class Residual(Op):
@@ -29,3 +31,8 @@ class Residual(Op):
                 help="let the branch end at the width and size it starts with",
             )
         return x
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """The branch, then its result and the sum."""
+        inside, out = behind(parts), size(y)
+        return Alive(max(inside.peak, inside.result + out), out)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
+from archdsl.ops._memory import size
 from archdsl.ops._types import Positive
 
 
@@ -30,6 +31,10 @@ class RmsNorm(Op):
     def params(self, x: Feature, y: Feature) -> int:
         """C."""
         return x.dim
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """The squares, then the result before the weights."""
+        return size(x)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width and eps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import BeforeValidator
 
 from archdsl.features import Feature, Order, visited_grid
 from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
+from archdsl.ops._memory import Alive, size
 from archdsl.ops._types import Flag, Orders, word
 
 
@@ -83,6 +85,22 @@ class Routed(Op):
     def transparent(self, x: Feature, parts: int) -> bool:
         """Over the sequence as it is."""
         return self.order == (Order(),)
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """The routes one after the other, each a copy of the tokens in its order, and the sum so far."""
+        out = size(y)
+        held = peak = 0
+        for order, part in zip(self.order, parts, strict=True):
+            moves = (order.path != "rows") + order.reverse
+            if moves:
+                there = size(Feature(x.dim, (_visited(order, x),), (), x.windows))
+                result = part.result or there
+                back = result * moves if self.restore else 0
+                peak = max(peak, held + there * moves, held + there + max(part.peak, result + back))
+            peak = max(peak, held + part.peak, 3 * out if held else 0)
+            held = out
+        means = self.merge == "mean" and len(parts) > 1
+        return Alive(max(peak, 2 * out if means else 0), out)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The routes, how they are merged, and the places they are laid out for."""

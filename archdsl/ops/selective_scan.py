@@ -9,8 +9,10 @@ from pydantic import BeforeValidator
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op
+from archdsl.ops._memory import VALUE_BYTES, size
 from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Count, word
+from archdsl.ops._widths import with_dim
 
 
 class SelectiveScan(Op):
@@ -68,6 +70,11 @@ class SelectiveScan(Op):
     def scan9(self, x: Feature, y: Feature) -> int:
         """9 * tokens * E * S + tokens * E; the D shortcut is the last term."""
         return x.tokens * x.dim * (9 * self.state + 1)
+
+    def workspace(self, x: Feature, y: Feature) -> int:
+        """Step sizes, B, C and what the step sizes are made of; A."""
+        projected = size(with_dim(x, self._rank(x) + 2 * self.state))
+        return size(x) + projected + VALUE_BYTES * x.dim * self.state
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, state, rank, and how often the bias counts."""

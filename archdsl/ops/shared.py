@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op, PartParameter
+from archdsl.ops._memory import Alive, behind
 
 
 class Shared(Op):
@@ -25,3 +27,7 @@ class Shared(Op):
         """What `inner` returns."""
         (inner,) = parts
         return inner(x)
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """One result at a time."""
+        return behind(parts)

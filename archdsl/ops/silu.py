@@ -14,6 +14,7 @@ class Silu(Op):
     name: ClassVar[str] = "silu"
     source: ClassVar[str] = "torch.nn.SiLU; Hendrycks and Gimpel, arXiv 1606.08415, section 2"
     module: ClassVar[str] = "torch.nn:SiLU"
+    channels_anywhere: ClassVar[bool] = True
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
-from archdsl.features import Feature
+from archdsl.features import Feature, segments
 from archdsl.ops._base import Infer, Op
+from archdsl.ops._memory import Alive, apart, size
 from archdsl.ops._places import need_extra, need_tokens
 from archdsl.ops._types import word
 
@@ -41,6 +43,13 @@ class Take(Op):
     def transparent(self, x: Feature, parts: int) -> bool:
         """The patches where there is nothing else."""
         return self.what == "patches" and not x.extras
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """A view of the tokens, copies of those that stand in several runs."""
+        runs = [segment.extra for segment in segments(x.patches, x.extras)]
+        kinds = [-1] if self.what == "patches" else [i for i, e in enumerate(x.extras) if e.kind == self.what]
+        taken = size(y) if any(runs.count(kind) > 1 for kind in kinds) else 0
+        return Alive(apart(x), taken)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The tokens taken."""

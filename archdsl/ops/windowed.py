@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil, gcd
@@ -12,6 +13,7 @@ from pydantic import BeforeValidator
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError
 from archdsl.ops._divisors import divisors_near
+from archdsl.ops._memory import Alive, apart, behind, on_map, size
 from archdsl.ops._places import need_map
 from archdsl.ops._types import Count, Flag, Natural, describe, word
 from archdsl.ops._widths import carried_macs, carried_params
@@ -158,6 +160,28 @@ class Windowed(Op):
     def macs(self, x: Feature, y: Feature) -> Macs:
         """Of that linear map."""
         return Macs(linear=carried_macs(x, y) if self.extras == "past" else 0)
+
+    def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
+        """The map cut into windows while the parts work on them, then their results put together.
+
+        A map that is padded or rolled is copied for each; so it is on the way back. Where windows are shifted
+        a mask says which tokens see which.
+        """
+        cut = self.inside(x)
+        grid = tuple(-(-side // window) * window for side, window in zip(x.grid, cut.grid, strict=True))
+        padded, rolled = grid != x.grid, 2 * (self.shift > 0)
+        there, back = (size(replace(f, grid=grid, extras=())) for f in (x, y))
+        view = cut.grid[1] == x.grid[1] and not padded and not rolled
+        cuts = there if on_map(x) or not view else 0
+        enter = apart(x) + max(there * (padded + rolled), there * bool(padded or rolled) + cuts)
+        windows = size(cut) if cut.extras or cuts else apart(x)
+        if cut.extras:
+            enter = max(enter, apart(x) + cuts + windows)
+        inside, out = behind(parts), size(y)
+        seen = cut.tokens**2 * cut.windows if rolled else 0
+        result, joined = inside.result or windows, 0 if view else back
+        leave = result + max(joined * (1 + rolled), joined + out * bool(padded or y.extras))
+        return Alive(max(enter, windows + seen + inside.peak, leave), out)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The windows, and the widths of the extra tokens' linear map where there is one."""

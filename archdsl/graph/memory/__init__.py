@@ -1,0 +1,1 @@
+"""What is in memory while a model runs, told without torch."""
