@@ -1,4 +1,4 @@
-"""What an architecture costs: parameters, multiply-accumulates and activations, exact and without torch."""
+"""What an architecture costs: parameters, multiply-accumulates and memory, exact and without torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from archdsl.graph.architecture import Architecture
+from archdsl.graph.memory.inference import Running
+from archdsl.graph.memory.weights import Kept
 from archdsl.graph.node import Node, own_macs, own_params
-from archdsl.ops import Macs
+from archdsl.ops import Macs, behind, size
 
 BYTES_PER_VALUE = 4
 
@@ -21,12 +23,16 @@ class CostRow:
         params: trainable parameters; weights that several parts of a block share count once.
         macs: multiply-accumulates by class.
         activation_bytes: see `Cost`.
+        peak_bytes: the most bytes alive at once while it runs without gradients, its input among them.
+        kept: parameters and buffers; `kept.size(dtype)` are their bytes.
     """
 
     path: str
     params: int
     macs: Macs
     activation_bytes: int
+    peak_bytes: int
+    kept: Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,9 @@ class Cost:
         activation_bytes: the outputs of all operators of one image at 4 bytes a value (float32). Extra tokens
             and every window count; chains don't (their last operator does). Training keeps about as much;
             fused kernels keep less.
+        peak_bytes: the most bytes alive at once while it runs without gradients at float32, the image among
+            them and weights not; see `archdsl.graph.memory.inference`.
+        kept: parameters and buffers.
         rows: one for every top node, in the order of `Architecture.top`.
         stages: `stem`, every stage with its downsample and the norm of its feature maps, `head`.
     """
@@ -46,16 +55,23 @@ class Cost:
     params: int
     macs: Macs
     activation_bytes: int
+    peak_bytes: int
+    kept: Kept
     rows: tuple[CostRow, ...]
     stages: tuple[CostRow, ...]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of parameters and buffers at float32."""
+        return self.kept.size()
 
 
 @dataclass(slots=True)
 class _Subtotal:
-    """One node with all that stands inside it; `shared` are the parameters under each key of sharing."""
+    """One node with all that stands inside it; `shared` is what is kept under each key of sharing."""
 
-    params: int
-    shared: dict[str, int]
+    kept: Kept
+    shared: dict[str, Kept]
     macs: Macs
     activation_bytes: int
 
@@ -68,33 +84,42 @@ class Subtotals:
     """
 
     known: dict[int, _Subtotal] = field(default_factory=dict)
+    running: Running = field(default_factory=Running)
 
     def row(self, path: str, node: Node) -> CostRow:
         """The cost of a top node; weights that are shared inside it count once."""
         total = self._of(node)
-        params = total.params + sum(total.shared.values())
-        return CostRow(path, params, total.macs, total.activation_bytes)
+        kept = _all(total)
+        peak = size(node.input) + self.running.of(node).peak
+        return CostRow(path, kept.params, total.macs, total.activation_bytes, peak, kept)
 
     def _of(self, node: Node) -> _Subtotal:
         found = self.known.get(id(node))
         if found is not None:
             return found
-        params = own_params(node)
-        shared: dict[str, int] = {}
+        kept = Kept(own_params(node), *node.op.buffers(node.input, node.output))
+        shared: dict[str, Kept] = {}
         macs = own_macs(node)
-        size = 0 if node.op.name == "chain" else _bytes(node)
+        total_bytes = 0 if node.op.name == "chain" else _bytes(node)
         for part in node.parts:
             inner = self._of(part)
-            params += inner.params
+            kept = kept.plus(inner.kept)
             shared.update(inner.shared)
             macs = macs + inner.macs
-            size += inner.activation_bytes
+            total_bytes += inner.activation_bytes
+        total = _Subtotal(kept, shared, macs, total_bytes)
         if node.share:
-            shared = {node.share: params + sum(shared.values())}
-            params = 0
-        total = _Subtotal(params, shared, macs, size)
+            total = _Subtotal(Kept(0), {node.share: _all(total)}, macs, total_bytes)
         self.known[id(node)] = total
         return total
+
+
+def _all(total: _Subtotal) -> Kept:
+    """What is shared among it."""
+    kept = total.kept
+    for shared in total.shared.values():
+        kept = kept.plus(shared)
+    return kept
 
 
 def _bytes(node: Node) -> int:
@@ -111,13 +136,23 @@ def cost(architecture: Architecture, subtotals: Subtotals | None = None) -> Cost
     """
     subtotals = subtotals or Subtotals()
     rows = [subtotals.row(path, node) for path, node in architecture.top()]
+    alive = subtotals.running.sections(architecture)
     stages = []
     at = 0
-    for name, count in _groups(architecture):
-        stages.append(_sum(name, rows[at : at + count]))
+    for (name, count), (given, made) in zip(_groups(architecture), alive, strict=True):
+        stages.append(_sum(name, rows[at : at + count], given + made.peak))
         at += count
-    total = _sum("", rows)
-    return Cost(total.params, total.macs, total.activation_bytes, tuple(rows), tuple(stages))
+    images = alive[0][0]
+    total = _sum("", rows, images + behind([made for _, made in alive]).peak)
+    return Cost(
+        total.params,
+        total.macs,
+        total.activation_bytes,
+        total.peak_bytes,
+        total.kept,
+        tuple(rows),
+        tuple(stages),
+    )
 
 
 def scan9(architecture: Architecture) -> int:
@@ -153,8 +188,9 @@ def _groups(architecture: Architecture) -> list[tuple[str, int]]:
     return [("stem", 1), *stages, *([("head", 1)] if architecture.head is not None else [])]
 
 
-def _sum(path: str, rows: Sequence[CostRow]) -> CostRow:
-    macs = Macs()
+def _sum(path: str, rows: Sequence[CostRow], peak: int) -> CostRow:
+    macs, kept = Macs(), Kept(0)
     for row in rows:
         macs = macs + row.macs
-    return CostRow(path, sum(r.params for r in rows), macs, sum(r.activation_bytes for r in rows))
+        kept = kept.plus(row.kept)
+    return CostRow(path, kept.params, macs, sum(r.activation_bytes for r in rows), peak, kept)

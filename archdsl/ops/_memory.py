@@ -80,7 +80,7 @@ def filters(x: Feature, y: Feature, side: int, taps: int, grouped: bool = False)
     first = turned(y, side, taps, grouped)
     if x.windows == 1 and not grouped and side <= 3 and x.patches * x.dim <= SMALL:
         return first + (VALUE_BYTES * taps * y.patches if side > 1 else 0)
-    return first + VALUE_BYTES * taps * y.dim
+    return first + VALUE_BYTES * taps * -(-y.dim // LANES) * LANES
 
 
 def turned(y: Feature, side: int, taps: int, grouped: bool = False) -> int:
@@ -88,5 +88,7 @@ def turned(y: Feature, side: int, taps: int, grouped: bool = False) -> int:
     return VALUE_BYTES * taps * y.dim if side > 1 and not grouped else 0
 
 
+LANES = 16
+"""Output channels that stand together in the weights that oneDNN reads."""
 SMALL = 20_480
 """Numbers of a map that torch convolves without oneDNN where it is the only one and the kernel is small."""

@@ -102,6 +102,11 @@ class Routed(Op):
         means = self.merge == "mean" and len(parts) > 1
         return Alive(max(peak, 2 * out if means else 0), out)
 
+    def buffers(self, x: Feature, y: Feature) -> tuple[int, int]:
+        """The places of the tokens of each route that leaves the rows, and the way back."""
+        ways = {order._replace(reverse=False) for order in self.order if order.path != "rows"}
+        return 0, sum(_visited(way, x) + x.tokens for way in ways)
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The routes, how they are merged, and the places they are laid out for."""
         return {

@@ -1,1 +1,1 @@
-"""What is in memory while a model runs, told without torch."""
+"""What models keep in memory, told without torch."""

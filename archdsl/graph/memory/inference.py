@@ -45,6 +45,19 @@ class Running:
             run = stage.within.alive(whole, whole, [run])
         return run if stage.downsample is None else behind([self.of(stage.downsample), run])
 
+    def sections(self, architecture: Architecture) -> list[tuple[int, Alive]]:
+        """Stem, stages and head, each with the bytes it is given and what is alive beside them."""
+        a = architecture
+        found = [(self.given(a.stem.input), self.on_image(a.stem))]
+        found += [(self.given(stage.input), self.stage_of(stage)) for stage in a.stages]
+        if a.head is not None:
+            found.append((self.given(a.head.input), self.of(a.head)))
+        return found
+
+    def given(self, x: Feature) -> int:
+        """Bytes of a feature of all images."""
+        return size(x) * self.images
+
     def on_image(self, node: Node) -> Alive:
         """The stem, whose first operators find channels first in memory."""
         return self._channels_first(node, True)[0]
@@ -113,11 +126,5 @@ def peak_bytes(architecture: Architecture, images: int = 1) -> int:
         architecture: checked.
         images: how many run at once.
     """
-    running = Running(images)
-    top = architecture.stem.input
-    given = size(running.many(top))
-    steps = [running.on_image(architecture.stem)]
-    steps += [running.stage_of(stage) for stage in architecture.stages]
-    if architecture.head is not None:
-        steps.append(running.of(architecture.head))
-    return given + behind(steps).peak
+    sections = Running(images).sections(architecture)
+    return sections[0][0] + behind([made for _, made in sections]).peak
