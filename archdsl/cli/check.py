@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from archdsl.cli.files import spec_files
 from archdsl.cli.messages import counted, report
 from archdsl.diagnostics import Diagnostic, Severity
+
+if TYPE_CHECKING:
+    from archdsl.nas.factored.facts import Facts
 
 
 def check(
@@ -20,8 +24,8 @@ def check(
 ) -> None:
     """Check specs and searches: syntax, names, parameters and shapes of every architecture, without PyTorch.
 
-    Of a search every alternative is tried, and its points are counted. The exit status is 2 where there is an
-    error.
+    Of a search every alternative is tried, all points are counted and costed at once, and it is proved that they
+    compile, or told which do not. The exit status is 2 where there is an error.
     """
     found = [_checked(path) for path in spec_files([_meant(path) for path in files])]
     diagnostics = list(dict.fromkeys(d for of_file, _ in found for d in of_file))
@@ -30,10 +34,11 @@ def check(
     if as_json:
         import json
 
-        typer.echo(json.dumps([_row(d) for d in diagnostics], indent=2))
+        rows = [_row(d) for d in diagnostics] + [_space_row(facts) for _, of_file in found for facts in of_file]
+        typer.echo(json.dumps(rows, indent=2))
     else:
         report(diagnostics)
-        for line in (line for _, lines in found for line in lines):
+        for line in (line for _, of_file in found for facts in of_file for line in facts.lines()):
             typer.echo(line)
         checked = counted(len(found), "file")
         parts = [counted(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
@@ -55,8 +60,8 @@ def _meant(path: Path) -> Path:
     return search_of(str(path)) or path
 
 
-def _checked(path: Path) -> tuple[list[Diagnostic], list[str]]:
-    """What is wrong with a file, and what there is to tell of it."""
+def _checked(path: Path) -> tuple[list[Diagnostic], Sequence[Facts]]:
+    """What is wrong with a file, and what is known of the spaces of its searches."""
     if path.suffix != ".search":
         import archdsl
 
@@ -64,7 +69,7 @@ def _checked(path: Path) -> tuple[list[Diagnostic], list[str]]:
     from archdsl.nas.read import check_file
 
     checked = check_file(path)
-    return list(checked.diagnostics), [f"{name}: {size}" for name, size in checked.sizes]
+    return list(checked.diagnostics), checked.facts
 
 
 def _row(d: Diagnostic) -> dict[str, object]:
@@ -83,3 +88,11 @@ def _row(d: Diagnostic) -> dict[str, object]:
         "notes": list(d.notes),
         "help": d.help,
     }
+
+
+def _space_row(facts: Facts) -> dict[str, object]:
+    """What is known of the space of a search, in a row like those of diagnostics, which have no `space`."""
+    empty = dict.fromkeys(("file", "line", "column", "end_line", "end_column"))
+    size, *lines = facts.lines()
+    texts = {"message": size, "label": "", "notes": [line.strip() for line in lines], "help": ""}
+    return {**empty, "severity": "info", "code": "", **texts, "space": facts.row()}

@@ -78,7 +78,7 @@ class Requirement:
     def found(self, candidate: Counts) -> str:
         """The metrics of a candidate that the line looks at: `params = 4,100,000`."""
         held = {"params": candidate.params, "macs": candidate.macs}
-        return ", ".join(f"{n} = {held[n]:,}" for n in dict.fromkeys(_metrics(self.line.condition)))
+        return ", ".join(f"{n} = {held[n]:,}" for n in dict.fromkeys(metrics_in(self.line.condition)))
 
     def _unmet(self, expr: t.Expr, metrics: Mapping[str, Fraction]) -> float | None:
         match expr:
@@ -98,7 +98,7 @@ class Requirement:
                     held = self.sight.value(expr, metrics)
                 if held is True or not isinstance(a, Fraction) or not isinstance(b, Fraction):
                     return None if held is True else 1.0
-                bound = a if any(_metrics(right)) and not any(_metrics(left)) else b
+                bound = a if any(metrics_in(right)) and not any(metrics_in(left)) else b
                 return float(abs(a - b) / abs(bound)) if bound else 1.0
         held = self.sight.value(expr, metrics)
         if not isinstance(held, bool):
@@ -131,7 +131,7 @@ def read_requirement(line: t.Require, sight: Sight) -> Requirement:
                 "E408", f"`require` knows no `{name.id}`", name.span, f"expected {' or '.join(COUNTED)}",
                 help=did_you_mean(name.id, known, "it is looked at before anything is trained or measured"),
             )  # fmt: skip
-    if not any(_metrics(line.condition)):
+    if not any(metrics_in(line.condition)):
         raise mistake(
             "E408", "`require` says nothing about a candidate", line.condition.span,
             f"neither {' nor '.join(COUNTED)}", help="write `require params <= 4M`",
@@ -150,7 +150,8 @@ def _names(expr: t.Expr) -> Iterable[t.Name]:
         yield from _names(part)
 
 
-def _metrics(expr: t.Expr) -> Iterable[str]:
+def metrics_in(expr: t.Expr) -> Iterable[str]:
+    """What a condition looks at, as often as it does."""
     return (n.id for n in _names(expr) if n.id in COUNTED)
 
 

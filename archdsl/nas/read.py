@@ -11,8 +11,11 @@ from archdsl.graph.elaboration.report import Report
 from archdsl.lang import parse_search, read
 from archdsl.lang import tree as t
 from archdsl.nas import library
+from archdsl.nas.factored import FactoredSpace
+from archdsl.nas.factored.facts import Facts
 from archdsl.nas.plan import SearchPlan
 from archdsl.nas.reader import Reader
+from archdsl.nas.trying import Sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,13 @@ class Checked:
         plans: of its searches, those without errors.
         diagnostics: mistakes and warnings, by place.
         sizes: names of those searches, each with the size of its space in words.
+        facts: what is known of those spaces.
     """
 
     plans: tuple[SearchPlan, ...]
     diagnostics: tuple[Diagnostic, ...]
     sizes: tuple[tuple[str, str], ...]
+    facts: tuple[Facts, ...] = ()
 
 
 def read_search(source: str | Path, settings: Mapping[str, str] | None = None) -> SearchPlan:
@@ -58,7 +63,7 @@ def check_file(source: str | Path) -> Checked:
     """All searches of a file, and everything that is wrong with them. Never raises for a user's mistake."""
     report = Report()
     plans: list[SearchPlan] = []
-    sizes: list[tuple[str, str]] = []
+    facts: list[Facts] = []
     with report.guard():
         path = library.path_of(source)
         tree = parse_search(read(path))
@@ -70,8 +75,19 @@ def check_file(source: str | Path) -> Checked:
             plan = reader.plan()
             if plan is not None:
                 plans.append(plan)
-                sizes.append((search.name, reader.size))
-    return Checked(tuple(plans), report.sorted(), tuple(sizes))
+                facts.append(_facts(reader, plan))
+    sizes = tuple((one.search, one.size) for one in facts)
+    return Checked(tuple(plans), report.sorted(), sizes, tuple(facts))
+
+
+def _facts(reader: Reader, plan: SearchPlan) -> Facts:
+    """What is known of the space of a search without errors."""
+    match reader.looked:
+        case FactoredSpace():
+            return Facts.of(plan.name, reader.looked)
+        case Sampled():
+            return reader.looked.facts(plan.name, reader.size)
+    return Facts(plan.name, reader.size)
 
 
 def check_search(source: str | Path) -> list[Diagnostic]:

@@ -18,6 +18,8 @@ from archdsl.lang import tree as t
 from archdsl.nas.candidates import VariedCandidates
 from archdsl.nas.comparisons import ClaimReader
 from archdsl.nas.conditions import Requirement, read_requirement
+from archdsl.nas.factored import FactoredSpace
+from archdsl.nas.few_tokens import FewTokens
 from archdsl.nas.fitting import misfits
 from archdsl.nas.forms import unwrapped
 from archdsl.nas.identity import identity
@@ -32,7 +34,7 @@ from archdsl.nas.settings import (
     read_seeds,
     read_switch,
 )
-from archdsl.nas.trying import FewTokens, try_space
+from archdsl.nas.trying import Sampled, try_space
 from archdsl.nas.varying import FROM_THE_TASK, field_of, read_space, refuse_choices
 from archdsl.tasks import Task
 from archdsl.tasks.reading import read_task
@@ -63,6 +65,7 @@ class Reader:
         settings: by name.
         unreadable: names of those that were found wrong before they were read.
         size: of the space, in words.
+        looked: what is known of the space; None where nothing is varied, or something is wrong.
     """
 
     tree: t.SearchFile
@@ -73,6 +76,7 @@ class Reader:
     settings: dict[str, t.Setting] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
     size: str = ""
+    looked: FactoredSpace | Sampled | None = None
 
     def plan(self) -> SearchPlan | None:
         """The plan; None where something is wrong."""
@@ -103,7 +107,7 @@ class Reader:
         few = FewTokens(report)
         few.look(architecture, self._image())
         if space.lines:
-            try_space(candidates, self.search, few, report)
+            self.looked = try_space(candidates, self.search, few, report)
         report.add(*base.untaken())
         rungs = halving.rungs if halving is not None else (task.epochs,)
         sides = self.settings["arch"].value, task, objectives, sampler, rungs, halving, seeds

@@ -66,8 +66,8 @@ SEARCHES = {
     ),
     "E410": Rule(
         "No point of the space is valid",
-        "Before a search starts every alternative is tried on the base, then points of the space: all of a "
-        "small one, else some drawn at random. Where shapes fit at no point, or no point of a small space "
+        "Before a search starts all points of its space are looked at at once; where the space does not "
+        "factor by stages, all of a small one are tried. Where shapes fit at no point, or no architecture "
         "meets `require`, nothing could be trained.",
         "require params <= 10",
         "require params <= 1M",
@@ -102,5 +102,13 @@ SEARCHES = {
         "Places of the architecture name each other, and fields of the task do.",
         "vary { s1.dim in one_of(16, 24);  s2.dim in one_of(s1.dmi, 2 * s1.dim) }",
         "vary { s1.dim in one_of(16, 24);  s2.dim in one_of(s1.dim, 2 * s1.dim) }",
+    ),
+    "E420": Rule(
+        "Some points of the space do not compile",
+        "These alternatives fit where others are chosen, but never together: the place is the last of them "
+        "on the way through the architecture, the notes name the others. No smaller set of choices is to "
+        "blame. Such points are refused when they are proposed, which costs next to nothing.",
+        "vary {\n  image     in one_of(64, 96)\n  s2.blocks in one_of(attn, window_attn(window = 8))\n}",
+        "vary {\n  image     in one_of(64, 128)\n  s2.blocks in one_of(attn, window_attn(window = 8))\n}",
     ),
 }

@@ -1,0 +1,249 @@
+"""From a space to its automaton: sections of the architecture put one behind the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from archdsl.diagnostics import DiagnosticError
+from archdsl.features import Feature
+from archdsl.graph.digest import Canonical
+from archdsl.graph.variation import Base, Change
+from archdsl.graph.walk import Opening, Section, Walk
+from archdsl.lang import to_text
+from archdsl.lang import tree as t
+from archdsl.nas.choosers import Noting, Odometer
+from archdsl.nas.domains import Around, Each, Fixed, Form, Line, OneOf
+from archdsl.nas.factored.layers import Layers, Own, ways
+from archdsl.nas.factored.states import Choices, Edge, Graph, State, Weight
+from archdsl.nas.forms import terms
+
+ABOVE = 20_000
+"""Ways to choose what acts on the whole architecture, and what acts on one stage."""
+WRITTEN = 5_000
+"""Ways to choose inside one value that is not taken apart."""
+SECTIONS = 60_000
+"""Sections that are built."""
+_CANONICAL = Canonical()
+
+
+class TooLarge(Exception):
+    """Raised where a space is not factored because of its size, with the reason for users."""
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """A stage of an architecture, with its settings chosen and what enters it known."""
+
+    walk: Walk
+    stage: str
+    changes: tuple[Change, ...]
+    opening: Opening
+
+
+@dataclass(slots=True)
+class Weaver:
+    """Builds the automaton of a space.
+
+    Args:
+        base: the unvaried architecture.
+        layers: what is varied.
+    """
+
+    base: Base
+    layers: Layers
+    graph: Graph = field(default_factory=Graph)
+    _sections: int = 0
+    _stages: dict[tuple[int, int, Feature], State | None] = field(default_factory=dict)
+    _written: dict[int, tuple[tuple[Choices, tuple[t.Expr, ...]], ...]] = field(default_factory=dict)
+    _values: dict[str, t.Expr] = field(default_factory=dict)
+
+    def start(self) -> State | None:
+        """The state before the stem; None where no point compiles.
+
+        Raises:
+            TooLarge: beyond the bounds of this module.
+        """
+        self._bounded()
+        edges: list[Edge] = []
+        for number, (choices, changes) in enumerate(ways(self.layers.above)):
+            try:
+                walk = self.base.walk(changes)
+                stem = walk.stem
+            except DiagnosticError:
+                continue
+            self._count()
+            target = self._stage(walk, number, 0, stem.nodes[-1].output)
+            if target is not None:
+                letter = "stem", stem.nodes[0].input, stem.form
+                edges.append(Edge(self.graph.token(letter), _weight(stem), choices, target))
+        return self.graph.state(edges)
+
+    def _bounded(self) -> None:
+        counted = [("what acts on the whole architecture", self.layers.above)]
+        counted += [(f"the settings of `{stage}`", tuple(own.settings)) for stage, own in self.layers.stages]
+        counted += [(f"single blocks of `{stage}`", _edited(own)) for stage, own in self.layers.stages]
+        for what, lines in counted:
+            count = 1
+            for line in lines:
+                count *= line.form.count or 1
+            if count > ABOVE:
+                raise TooLarge(f"{what} can be chosen in {count:,} ways, more than {ABOVE:,}")
+
+    def _count(self, number: int = 1) -> None:
+        self._sections += number
+        if self._sections > SECTIONS:
+            raise TooLarge(f"it has more than {SECTIONS:,} different parts")
+
+    def _stage(self, walk: Walk, number: int, index: int, x: Feature) -> State | None:
+        """What follows where a feature enters a stage, or the head behind the last one."""
+        key = number, index, x
+        if key not in self._stages:
+            if index == len(walk.stages):
+                self._stages[key] = self._head(walk, x)
+            else:
+                self._stages[key] = self._open(walk, number, index, x)
+        return self._stages[key]
+
+    def _head(self, walk: Walk, x: Feature) -> State | None:
+        try:
+            head = walk.head(x)
+        except DiagnosticError:
+            return None
+        self._count()
+        return self.graph.state([Edge(self.graph.token(("head", head.form)), _weight(head), (), self.graph.end)])
+
+    def _open(self, walk: Walk, number: int, index: int, x: Feature) -> State | None:
+        stage, own = self.layers.stages[index]
+        edges: list[Edge] = []
+        for choices, changes in ways(own.settings):
+            try:
+                opening = walk.opening(stage, changes, x)
+            except DiagnosticError:
+                continue
+            self._count()
+            target = self._stage(walk, number, index + 1, opening.output)
+            if target is not None:
+                target = self._blocks(_At(walk, stage, changes, opening), own, target)
+            if target is not None:
+                edges.append(Edge(self.graph.token(_letter(opening)), _opened(opening), choices, target))
+        return self.graph.state(edges)
+
+    def _blocks(self, at: _At, own: Own, target: State) -> State | None:
+        """All that the blocks of a stage may be, in front of what follows the stage."""
+        if own.edits:
+            return self._edits(at, own, target)
+        if own.blocks is not None:
+            return self._form(at, own.blocks.form, target, {})
+        return self._as_written(at, (), target)
+
+    def _edits(self, at: _At, own: Own, target: State) -> State | None:
+        edges: list[Edge] = []
+        for choices, changes in ways(_edited(own)):
+            inner = self._as_written(at, changes, target)
+            if inner is not None:
+                edges.append(Edge(0, Weight(), choices, inner))
+        return self.graph.state(edges)
+
+    def _as_written(self, at: _At, changes: Sequence[Change], target: State) -> State | None:
+        try:
+            sections = at.walk.written_blocks(at.stage, (*at.changes, *changes), at.opening)
+        except DiagnosticError:
+            return None
+        self._count(len(sections))
+        for section in reversed(sections):
+            target = self._behind(section, target)
+        return target
+
+    def _behind(self, section: Section, target: State) -> State:
+        tokens = [self.graph.token(letter) for letter in section.form]
+        return self.graph.behind(tokens, _weight(section), target)
+
+    def _form(self, at: _At, form: Form, target: State, known: dict[int, Section | None]) -> State | None:
+        """A value with choices in front of what follows it; `known` are sections at this place."""
+        match form:
+            case Fixed(expr=expr):
+                return self._terms(at, terms(expr), target, known)
+            case OneOf(domain=domain, forms=forms):
+                edges: list[Edge] = []
+                for label, inner in forms.items():
+                    follows = self._form(at, inner, target, known)
+                    if follows is not None:
+                        edges.append(Edge(0, Weight(), ((domain.name, label),), follows))
+                return self.graph.state(edges)
+            case Each(copies=parts, joint="+") | Around(expr=t.Binary(operator="+"), parts=parts):
+                state: State | None = target
+                for part in reversed(parts):
+                    state = None if state is None else self._form(at, part, state, known)
+                return state
+        edges = []
+        for choices, values in self._ways(form):
+            follows = self._terms(at, values, target, known)
+            if follows is not None:
+                edges.append(Edge(0, Weight(), choices, follows))
+        return self.graph.state(edges)
+
+    def _terms(
+        self, at: _At, values: Sequence[t.Expr], target: State, known: dict[int, Section | None]
+    ) -> State | None:
+        state = target
+        for expr in reversed(values):
+            section = self._section(at, expr, known)
+            if section is None:
+                return None
+            state = self._behind(section, state)
+        return state
+
+    def _section(self, at: _At, expr: t.Expr, known: dict[int, Section | None]) -> Section | None:
+        expr = self._values.setdefault(to_text(expr), expr)
+        if id(expr) not in known:
+            self._count()
+            try:
+                known[id(expr)] = at.walk.block(at.stage, at.changes, at.opening, expr)
+            except DiagnosticError:
+                known[id(expr)] = None
+        return known[id(expr)]
+
+    def _ways(self, form: Form) -> tuple[tuple[Choices, tuple[t.Expr, ...]], ...]:
+        """Every way to choose in a value that is not taken apart."""
+        found = self._written.get(id(form))
+        if found is None:
+            if (form.count or 0) > WRITTEN:
+                raise TooLarge(f"one block can be chosen in {form.count:,} ways, more than {WRITTEN:,}")
+            found = self._written[id(form)] = tuple(_drawn(form))
+        return found
+
+
+def _drawn(form: Form) -> Iterator[tuple[Choices, tuple[t.Expr, ...]]]:
+    odometer: Odometer | None = Odometer()
+    while odometer is not None:
+        noting = Noting(odometer)
+        expr = form.draw(noting)
+        yield tuple(noting.made.items()), tuple(terms(expr))
+        odometer = odometer.next()
+
+
+def _edited(own: Own) -> tuple[Line, ...]:
+    """The lines of blocks of a stage with edits, which are chosen together."""
+    if not own.edits:
+        return ()
+    return (*(() if own.blocks is None else (own.blocks,)), *own.edits)
+
+
+def _weight(section: Section) -> Weight:
+    return Weight(section.params, section.macs.total, section.memory, section.operators)
+
+
+def _letter(opening: Opening) -> tuple[object, ...]:
+    within = None if opening.within is None else json.dumps(_CANONICAL.operator(opening.within), sort_keys=True)
+    parts = (None if s is None else s.form for s in (opening.downsample, opening.feature_norm))
+    return ("stage", within, *parts)
+
+
+def _opened(opening: Opening) -> Weight:
+    total = Weight()
+    for section in (opening.downsample, opening.feature_norm):
+        if section is not None:
+            total = total.plus(_weight(section))
+    return total
