@@ -24,8 +24,8 @@ def check(
 ) -> None:
     """Check specs and searches: syntax, names, parameters and shapes of every architecture, without PyTorch.
 
-    Of a search every alternative is tried, all points are counted and costed at once, and it is proved that they
-    compile, or told which do not. The exit status is 2 where there is an error.
+    Of a search every alternative is tried, and all its points are counted and costed at once: it is proved
+    that they compile, or told which do not. The exit status is 2 where there is an error.
     """
     found = [_checked(path) for path in spec_files([_meant(path) for path in files])]
     diagnostics = list(dict.fromkeys(d for of_file, _ in found for d in of_file))
@@ -34,7 +34,8 @@ def check(
     if as_json:
         import json
 
-        rows = [_row(d) for d in diagnostics] + [_space_row(facts) for _, of_file in found for facts in of_file]
+        spaces = [_space_row(facts) for _, of_file in found for facts in of_file]
+        rows = [*(_row(d) for d in diagnostics), *spaces]
         typer.echo(json.dumps(rows, indent=2))
     else:
         report(diagnostics)

@@ -132,7 +132,7 @@ class _Trying:
         self.nowhere.add(list(pins.items())[-1])
         for d in diagnostics:
             if d.code.startswith("E3") or d.code == "E212":
-                note = f"none of {tried} with it fits; such points are refused, at no cost"
+                note = f"{tried} with it fits; such points are refused, at no cost"
                 self.report.add(replace(d, severity=Severity.WARNING, notes=(*d.notes, note)))
             else:
                 self.wrong = True
@@ -143,12 +143,15 @@ class _Trying:
         whole = self.whole
         if isinstance(whole, FactoredSpace) and line.field is None:
             made = list(pins.items())[-1]
-            return None if made in whole.chosen else f"the {whole.points_with(made):,} points"
+            if made in whole.chosen:
+                return None
+            points = whole.points_with(made)
+            return "not even the one point" if points == 1 else f"none of the {points:,} points"
         for _ in range(RETRIES):
             point = self.candidates.space.draw(Drawn(self.random, pins))
             if isinstance(self.candidates.whatever_required(point), Candidate):
                 return None
-        return f"{RETRIES} points"
+        return f"none of {RETRIES} points"
 
     def points(self, reason: str) -> Sampled:
         """Tries all points of a small space, else some."""

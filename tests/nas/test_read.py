@@ -238,9 +238,18 @@ def test_settings_that_hardly_fit(tmp_path: Path, old: str, new: str, message: s
     assert (d.code, d.message) == ("E416", message)
 
 
-def test_a_requirement_that_no_drawn_point_meets_is_a_warning(tmp_path: Path) -> None:
+def test_a_requirement_that_no_architecture_of_an_endless_space_meets(tmp_path: Path) -> None:
     text = SEARCH.replace(
         "2 x gated_conv) }", "2 x gated_conv)\n train.lr in 1e-4 .. 1e-2 }\n require params <= 10"
+    )
+    (d,) = check_search(written(tmp_path, text))
+    assert (d.code, d.severity) == ("E410", Severity.ERROR)
+    assert d.label == "the smallest has params = 31,238"
+
+
+def test_a_requirement_that_no_drawn_point_meets_is_a_warning(tmp_path: Path) -> None:
+    text = SEARCH.replace("vary { ", "vary { s2.layer_scale in 0.1 .. 0.5\n").replace(
+        "trials(2)", "trials(2)\n require params <= 10"
     )
     (d,) = warnings(read_search(written(tmp_path, text)))
     assert d.code == "E408"

@@ -108,7 +108,9 @@ SEARCHES = {
         "These alternatives fit where others are chosen, but never together: the place is the last of them "
         "on the way through the architecture, the notes name the others. No smaller set of choices is to "
         "blame. Such points are refused when they are proposed, which costs next to nothing.",
-        "vary {\n  image     in one_of(64, 96)\n  s2.blocks in one_of(attn, window_attn(window = 8))\n}",
-        "vary {\n  image     in one_of(64, 128)\n  s2.blocks in one_of(attn, window_attn(window = 8))\n}",
+        "vary {\n  image     in one_of(64, 96)\n"
+        "  s2.blocks in one_of(conv, window_attn(heads = 2, window = 8))\n}",
+        "vary {\n  image     in one_of(64, 128)\n"
+        "  s2.blocks in one_of(conv, window_attn(heads = 2, window = 8))\n}",
     ),
 }

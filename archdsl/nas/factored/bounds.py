@@ -19,7 +19,7 @@ Decide = Callable[[Box], bool | None]
 """Whether a condition holds for all counts in a box (True), for none (False), or is open (None)."""
 
 
-class _Opaque(Exception):
+class _OpaqueError(Exception):
     """Raised for what is only known at single points."""
 
 
@@ -44,7 +44,7 @@ def decision(requirements: Sequence[Requirement]) -> Decide:
 def _of_line(requirement: Requirement) -> Decide:
     try:
         return _condition(requirement.line.condition, requirement.sight)
-    except _Opaque:
+    except _OpaqueError:
         return _by_point(requirement)
 
 
@@ -79,7 +79,7 @@ def _condition(expr: t.Expr, sight: Sight) -> Decide:
             return _negated(lambda box: _all(_negated(part)(box) for part in (a, b)))
         case t.Compare(operator=operator, left=left, right=right):
             return _comparison(operator, _number(left, sight), _number(right, sight))
-    raise _Opaque
+    raise _OpaqueError
 
 
 def _negated(decide: Decide) -> Decide:
@@ -135,16 +135,16 @@ def _number(expr: t.Expr, sight: Sight) -> Between:
             if divisor:
                 factor = Fraction(1) / divisor
                 return _product(_number(left, sight), lambda _: (factor, factor))
-    raise _Opaque
+    raise _OpaqueError
 
 
 def _constant(expr: t.Expr, sight: Sight) -> Between:
     try:
         value = sight.value(expr)
     except DiagnosticError:
-        raise _Opaque from None
+        raise _OpaqueError from None
     if not isinstance(value, Fraction):
-        raise _Opaque
+        raise _OpaqueError
     number: Exact = int(value) if value.denominator == 1 else value
     return lambda _: (number, number)
 

@@ -1,8 +1,8 @@
 """Architectures told apart: the automaton made deterministic, so that every label has one path.
 
-Different choices may give the same architecture. The label of an architecture is all that its digest covers;
-paths with equal labels are followed together (the subset construction), with what the cost of each is ahead of
-the others'.
+Different choices may give the same architecture. The label of an architecture is all that its digest covers,
+and the size of its images. Paths with equal labels are followed together (the subset construction), with what
+the cost of each is ahead of the others'.
 """
 
 from __future__ import annotations

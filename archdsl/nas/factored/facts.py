@@ -63,7 +63,8 @@ class Facts:
         if self.compiling is None:
             return ""
         if self.drawn is not None and self.drawn != self.points:
-            return f"{self.compiling:,} of {self.drawn:,} points drawn compile; the rest is unknown: {self.reason}"
+            some = f"{self.compiling:,} of {self.drawn:,} points drawn compile"
+            return f"{some}; the rest is unknown: {self.reason}"
         if self.compiling == self.points:
             out = "every point compiles (proved)"
         else:
@@ -89,7 +90,8 @@ class Facts:
         what = "points drawn" if self.drawn not in (None, self.points) else "architectures"
         if self.share.exact:
             return f"`require` is met by {low:,} of {all_:,} {what} ({percent(low, all_)})"
-        return f"`require` is met by between {percent(low, all_, floor)} and {percent(high, all_, ceil)} of the {what}"
+        bounds = f"between {percent(low, all_, floor)} and {percent(high, all_, ceil)}"
+        return f"`require` is met by {bounds} of the {what}"
 
     def row(self) -> dict[str, object]:
         """The facts for machines."""

@@ -19,11 +19,12 @@ from archdsl.nas.factored.bounds import Decide, decision
 from archdsl.nas.factored.conflicts import Conflicts, conflicts
 from archdsl.nas.factored.counts import by_choice, paths
 from archdsl.nas.factored.distinct import Distinct, Label, distinct
+from archdsl.nas.factored.labels import digest_of_label
 from archdsl.nas.factored.layers import Layers, layers
 from archdsl.nas.factored.ranges import Ranges, ranges
 from archdsl.nas.factored.share import Share, share
-from archdsl.nas.factored.states import State, Weight
-from archdsl.nas.factored.weaving import TooLarge, Weaver
+from archdsl.nas.factored.states import Graph, State, Weight
+from archdsl.nas.factored.weaving import TooLargeError, Weaver
 from archdsl.nas.space import Alternatives, Choice, Chooser, Domain, Point
 
 TRIES = 100_000
@@ -39,6 +40,7 @@ class Drawn:
         choices: those of the architecture.
         task: those of the task.
         params, macs: for one image.
+        tokens: the letters of its label.
     """
 
     space: FactoredSpace
@@ -46,6 +48,7 @@ class Drawn:
     task: Mapping[str, Choice]
     params: int
     macs: int
+    tokens: tuple[int, ...]
 
     @cached_property
     def point(self) -> Point:
@@ -58,12 +61,12 @@ class Drawn:
     @cached_property
     def memory(self) -> int:
         """Bytes of activations; see `archdsl.graph.cost.Cost`."""
-        return self.architecture.cost().activation_bytes
+        return self.space.path(self.choices)[0].memory
 
     @cached_property
     def digest(self) -> str:
         """See `archdsl.graph.digest`."""
-        return self.architecture.digest()
+        return digest_of_label(map(self.space.graph.letter, self.tokens))
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -81,6 +84,7 @@ class FactoredSpace:
         space: what is varied.
         requirements: what an architecture has to meet.
         layers: its lines by what they act on.
+        graph: the automaton.
         start: of the automaton; None where no point compiles.
     """
 
@@ -88,6 +92,7 @@ class FactoredSpace:
     space: VariedSpace
     requirements: tuple[Requirement, ...]
     layers: Layers
+    graph: Graph
     start: State | None
 
     @classmethod
@@ -103,12 +108,13 @@ class FactoredSpace:
         if isinstance(found, str):
             return found
         try:
-            start = Weaver(base, found).start()
-        except TooLarge as error:
+            weaver = Weaver(base, found)
+            start = weaver.start()
+        except TooLargeError as error:
             return str(error)
         if start is not None and (reason := _bounded(ranges(start))) is not None:
             return reason
-        return cls(base, space, tuple(requirements), found, start)
+        return cls(base, space, tuple(requirements), found, weaver.graph, start)
 
     @property
     def points(self) -> int:
@@ -215,32 +221,42 @@ class FactoredSpace:
         known = Noting(_Nearest(Known(point)))
         for line in self.layers.lines():
             line.form.draw(known)
-        weight = self._weight(known.made)
-        if weight is None:
+        try:
+            weight, tokens = self.path(known.made)
+        except LookupError:
             return None
         task = Noting(Known(point))
         for line in self.layers.task:
             line.form.draw(task)
-        return Drawn(self, known.made, task.made, weight.params, weight.macs)
+        return Drawn(self, known.made, task.made, weight.params, weight.macs, tokens)
 
-    def _weight(self, made: Mapping[str, Choice]) -> Weight | None:
-        """The cost of choices that are known; None where they do not compile."""
+    def path(self, made: Mapping[str, Choice]) -> tuple[Weight, tuple[int, ...]]:
+        """The cost of choices that are known, and their label.
+
+        Raises:
+            LookupError: where they do not compile.
+        """
         state, total = self.start, Weight()
+        tokens: list[int] = []
         while state is not None and state.edges:
             for edge in state.edges:
-                if all(name in made and made[name] == value for name, value in edge.choices):
-                    total = total.plus(edge.weight)
-                    state = edge.target
+                if all(made.get(name) == value for name, value in edge.choices):
                     break
             else:
-                return None
-        return None if state is None else total
+                raise LookupError("these choices do not compile")
+            total = total.plus(edge.weight)
+            if edge.token:
+                tokens.append(edge.token)
+            state = edge.target
+        if state is None:
+            raise LookupError("no choices compile")
+        return total, tuple(tokens)
 
     def _drawn(self, label: Label, chooser: Chooser) -> Drawn:
         task = Noting(chooser)
         for line in self.layers.task:
             line.form.draw(task)
-        return Drawn(self, dict(label.choices), task.made, label.params, label.macs)
+        return Drawn(self, dict(label.choices), task.made, label.params, label.macs, label.tokens)
 
     def meets(self, label: Label) -> bool:
         """Whether an architecture meets the requirements."""

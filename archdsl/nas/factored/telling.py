@@ -25,7 +25,8 @@ def losses(space: FactoredSpace, told: set[Made]) -> Iterator[Diagnostic]:
         told: alternatives of which it was told that they fit nowhere.
     """
     found = space.conflicts
-    alone = [c for c in found.found if len(c.sets[0]) == 1 and not any(made in told for s in c.sets for made in s)]
+    single = [c for c in found.found if len(c.sets[0]) == 1]
+    alone = [c for c in single if not any(made in told for s in c.sets for made in s)]
     several = [c for c in found.found if len(c.sets[0]) > 1]
     several.sort(key=lambda c: -c.lost)
     shown = [*alone, *several][:SHOWN]
@@ -34,7 +35,7 @@ def losses(space: FactoredSpace, told: set[Made]) -> Iterator[Diagnostic]:
     if hidden:
         notes.append(f"{hidden} more such sets of choices were found")
     if found.unexplained:
-        notes.append(f"{found.unexplained:,} more points do not compile, for reasons that were not looked for")
+        notes.append(f"{found.unexplained:,} more points do not compile, why is unknown")
     for number, conflict in enumerate(shown, 1):
         last = notes if number == len(shown) else []
         yield _loss(space, conflict, last)
@@ -45,18 +46,18 @@ def _loss(space: FactoredSpace, conflict: Conflict, more: Sequence[str]) -> Diag
     first = min(conflict.sets, key=lambda s: [anatomy.sites[name].order for name, _ in chosen(s, anatomy)])
     *others, (name, value) = chosen(first, anatomy)
     cause = _cause(space, conflict)
-    label, notes, help = "never compiles", [], "leave it out, or change what it meets"
+    label, notes, step = "never compiles", [], "leave it out, or change what it meets"
     if cause is not None:
         label = f"{cause.message}: {cause.label}" if cause.label else cause.message
-        notes, help = list(cause.notes), cause.help or help
+        notes, step = list(cause.notes), cause.help or step
     together = [f"with {_choice(anatomy, made)}" for made in others]
     values = _values(anatomy, conflict, name)
     if len(values) > 1:
         together.append(f"the same with {', '.join(values[1:-1])}{' and ' if values[2:] else ''}{values[-1]}")
     notes = [*together, *notes, "such points are refused, at no cost", *more]
     return Diagnostic(
-        "E420", f"{conflict.lost:,} of {space.points:,} points do not compile", anatomy.sites[name].span(value),
-        label, tuple(notes), help, Severity.WARNING,
+        "E420", f"{conflict.lost:,} of {space.points:,} points do not compile",
+        anatomy.sites[name].span(value), label, tuple(notes), step, Severity.WARNING,
     )  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def _values(anatomy: Anatomy, conflict: Conflict, name: str) -> list[str]:
 
 
 def _cause(space: FactoredSpace, conflict: Conflict) -> Diagnostic | None:
-    """What is wrong in a point that has these choices, and, where one is found, no others that are at fault."""
+    """What is wrong in a point with these choices, if one is found in one with no others at fault."""
     pins = space.anatomy.closed(conflict.sets[0]) or {}
     others = [s for c in space.conflicts.found for s in c.sets if c is not conflict]
     random = Random(0)

@@ -15,6 +15,7 @@ from archdsl.lang import to_text
 from archdsl.lang import tree as t
 from archdsl.nas.choosers import Noting, Odometer
 from archdsl.nas.domains import Around, Each, Fixed, Form, Line, OneOf
+from archdsl.nas.factored.labels import Entry, Head, Stem
 from archdsl.nas.factored.layers import Layers, Own, ways
 from archdsl.nas.factored.states import Choices, Edge, Graph, State, Weight
 from archdsl.nas.forms import terms
@@ -28,7 +29,7 @@ SECTIONS = 60_000
 _CANONICAL = Canonical()
 
 
-class TooLarge(Exception):
+class TooLargeError(Exception):
     """Raised where a space is not factored because of its size, with the reason for users."""
 
 
@@ -63,7 +64,7 @@ class Weaver:
         """The state before the stem; None where no point compiles.
 
         Raises:
-            TooLarge: beyond the bounds of this module.
+            TooLargeError: beyond the bounds of this module.
         """
         self._bounded()
         edges: list[Edge] = []
@@ -74,9 +75,9 @@ class Weaver:
             except DiagnosticError:
                 continue
             self._count()
-            target = self._stage(walk, number, 0, stem.nodes[-1].output)
+            target = self._stage(walk, number, 0, walk.start)
             if target is not None:
-                letter = "stem", stem.nodes[0].input, stem.form
+                letter = Stem(walk.channels, walk.classes, walk.image, stem.form)
                 edges.append(Edge(self.graph.token(letter), _weight(stem), choices, target))
         return self.graph.state(edges)
 
@@ -89,12 +90,12 @@ class Weaver:
             for line in lines:
                 count *= line.form.count or 1
             if count > ABOVE:
-                raise TooLarge(f"{what} can be chosen in {count:,} ways, more than {ABOVE:,}")
+                raise TooLargeError(f"{what} can be chosen in {count:,} ways, more than {ABOVE:,}")
 
     def _count(self, number: int = 1) -> None:
         self._sections += number
         if self._sections > SECTIONS:
-            raise TooLarge(f"it has more than {SECTIONS:,} different parts")
+            raise TooLargeError(f"it has more than {SECTIONS:,} different parts")
 
     def _stage(self, walk: Walk, number: int, index: int, x: Feature) -> State | None:
         """What follows where a feature enters a stage, or the head behind the last one."""
@@ -112,7 +113,8 @@ class Weaver:
         except DiagnosticError:
             return None
         self._count()
-        return self.graph.state([Edge(self.graph.token(("head", head.form)), _weight(head), (), self.graph.end)])
+        token = self.graph.token(Head(head.form if head.nodes else None))
+        return self.graph.state([Edge(token, _weight(head), (), self.graph.end)])
 
     def _open(self, walk: Walk, number: int, index: int, x: Feature) -> State | None:
         stage, own = self.layers.stages[index]
@@ -210,7 +212,7 @@ class Weaver:
         found = self._written.get(id(form))
         if found is None:
             if (form.count or 0) > WRITTEN:
-                raise TooLarge(f"one block can be chosen in {form.count:,} ways, more than {WRITTEN:,}")
+                raise TooLargeError(f"one block can be chosen in {form.count:,} ways, more than {WRITTEN:,}")
             found = self._written[id(form)] = tuple(_drawn(form))
         return found
 
@@ -235,10 +237,12 @@ def _weight(section: Section) -> Weight:
     return Weight(section.params, section.macs.total, section.memory, section.operators)
 
 
-def _letter(opening: Opening) -> tuple[object, ...]:
-    within = None if opening.within is None else json.dumps(_CANONICAL.operator(opening.within), sort_keys=True)
-    parts = (None if s is None else s.form for s in (opening.downsample, opening.feature_norm))
-    return ("stage", within, *parts)
+def _letter(opening: Opening) -> Entry:
+    within = None
+    if opening.within is not None:
+        within = json.dumps(_CANONICAL.operator(opening.within), sort_keys=True)
+    down, norm = opening.downsample, opening.feature_norm
+    return Entry(within, None if down is None else down.form, None if norm is None else norm.form)
 
 
 def _opened(opening: Opening) -> Weight:
