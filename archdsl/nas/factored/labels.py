@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from archdsl.graph.digest import StageForm, composed, digest_of
+from archdsl.graph.digest import StageForm, digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +20,27 @@ class Stem:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The first letter of a stage; behind it stand the hashes of its blocks.
+    """The first letter of a stage; behind it stand those of its blocks.
 
     Args:
-        within: the form of the operator that cuts the stage into windows, as JSON.
         downsample, feature_norm: their hashes.
     """
 
-    within: str | None
-    downsample: tuple[str, ...] | None
-    feature_norm: tuple[str, ...] | None
+    downsample: tuple[str, ...]
+    feature_norm: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A letter of a block.
+
+    Args:
+        within: the hash of the operator that cuts the stage into windows; it counts where there are blocks.
+        hash: an operator.
+    """
+
+    within: str
+    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,13 @@ class Head:
     form: tuple[str, ...] | None
 
 
+@dataclass(slots=True)
+class _Stage:
+    entry: Entry
+    within: str = ""
+    blocks: list[str] = field(default_factory=list)
+
+
 def digest_of_label(letters: Iterable[Hashable]) -> str:
     """The digest of the architecture with a label; see `archdsl.graph.digest.digest`.
 
@@ -47,24 +64,19 @@ def digest_of_label(letters: Iterable[Hashable]) -> str:
         ValueError: where the letters are no label.
     """
     stem: Stem | None = None
-    stages: list[tuple[Entry, list[str]]] = []
+    stages: list[_Stage] = []
     for letter in letters:
         match letter:
             case Stem():
                 stem = letter
             case Entry():
-                stages.append((letter, []))
-            case str():
-                stages[-1][1].append(letter)
+                stages.append(_Stage(letter))
+            case Inside(within=within, hash=digits):
+                stages[-1].within = within
+                stages[-1].blocks.append(digits)
             case Head(form=form) if stem is not None:
                 rows = [
-                    StageForm(
-                        None if entry.within is None else json.loads(entry.within),
-                        entry.downsample,
-                        blocks,
-                        entry.feature_norm,
-                    )
-                    for entry, blocks in stages
+                    StageForm(s.within, s.entry.downsample, s.blocks, s.entry.feature_norm) for s in stages
                 ]
-                return digest_of(composed(stem.channels, stem.classes, stem.form, rows, form))
+                return digest_of(stem.channels, stem.classes, stem.form, rows, form)
     raise ValueError("a label begins with a stem and ends with a head")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from archdsl.graph.variation import Base, Change
+from archdsl.graph.variation import Base
 from archdsl.lang import tree as t
 from archdsl.nas.domains import Around, Each, Fixed, Form, Line, OneOf, VariedSpace
 from archdsl.nas.factored.states import Choices
+from archdsl.nas.references import Steps
 
 BLOCKS = "blocks"
+
+
+Values = Mapping[Steps, t.Expr]
+"""Values by the paths in whose places they stand."""
 
 
 @dataclass(slots=True)
@@ -18,14 +23,36 @@ class Own:
     """The lines of one stage.
 
     Args:
-        settings: all but those of its blocks.
+        lifted: those that lines elsewhere name, which are chosen before all stages.
+        settings: the others, but for those of its blocks.
         blocks: the line that replaces all its blocks.
         edits: lines for single blocks.
     """
 
+    lifted: list[Line] = field(default_factory=list)
     settings: list[Line] = field(default_factory=list)
     blocks: Line | None = None
     edits: list[Line] = field(default_factory=list)
+
+    def lines(self) -> Iterator[Line]:
+        """All of them."""
+        yield from self.lifted
+        yield from self.settings
+        if self.blocks is not None:
+            yield self.blocks
+        yield from self.edits
+
+    @property
+    def edited(self) -> bool:
+        """Whether single blocks are varied."""
+        return bool(self.edits) or any(line.path.steps[1].name == BLOCKS for line in self.lifted)
+
+    @property
+    def together(self) -> tuple[Line, ...]:
+        """The lines of blocks where single ones are varied; those are chosen together."""
+        if not self.edited:
+            return ()
+        return (*(() if self.blocks is None else (self.blocks,)), *self.edits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +63,29 @@ class Layers:
         above: those that act on the whole architecture.
         stages: those of every stage.
         task: those of the task, of which architectures know nothing.
+        order: of the paths as written; later values go over earlier ones.
     """
 
     above: tuple[Line, ...]
     stages: tuple[tuple[str, Own], ...]
     task: tuple[Line, ...]
+    order: Mapping[Steps, int]
 
     @property
     def architecture(self) -> VariedSpace:
         """The space without the lines of the task."""
         return VariedSpace(tuple(self.lines()))
 
+    @property
+    def first(self) -> tuple[Line, ...]:
+        """The lines that are chosen before all stages."""
+        return (*self.above, *(line for _, own in self.stages for line in own.lifted))
+
     def lines(self) -> Iterator[Line]:
         """Those of the architecture."""
         yield from self.above
         for _, own in self.stages:
-            yield from own.settings
-            if own.blocks is not None:
-                yield own.blocks
-            yield from own.edits
+            yield from own.lines()
 
 
 def layers(base: Base, lines: Sequence[Line]) -> Layers | str:
@@ -70,6 +101,7 @@ def layers(base: Base, lines: Sequence[Line]) -> Layers | str:
     above: list[Line] = []
     task: list[Line] = []
     own = {stage.name: Own() for stage in base.plan.arch.body if isinstance(stage, t.StageDef)}
+    lifted = _lifted(lines)
     for line in lines:
         if line.field is not None:
             task.append(line)
@@ -80,15 +112,35 @@ def layers(base: Base, lines: Sequence[Line]) -> Layers | str:
         _, *rest = line.path.steps
         if stage is None:
             above.append(line)
+        elif str(line.path) in lifted:
+            stage.lifted.append(line)
         elif rest[0].name != BLOCKS:
             stage.settings.append(line)
         elif rest[0].index is None and len(rest) == 1:
             stage.blocks = line
         else:
             stage.edits.append(line)
-    settings = (line for stage in own.values() for line in stage.settings)
+    settings = (line for stage in own.values() for line in (*stage.lifted, *stage.settings))
     values = (expr for line in (*above, *settings) for expr in _texts(line.form))
-    return base.factors(values) or Layers(tuple(above), tuple(own.items()), tuple(task))
+    order = {line.path.steps: number for number, line in enumerate(lines)}
+    return base.factors(values) or Layers(tuple(above), tuple(own.items()), tuple(task), order)
+
+
+def _lifted(lines: Sequence[Line]) -> set[str]:
+    """The paths that are named by a line that is not of the same stage, and those that these lines name."""
+    of = {str(line.path): line for line in lines}
+    found = {
+        name
+        for line in lines
+        for name in line.names
+        if name.split(".")[0] != line.path.steps[0].name or BLOCKS in name
+    }
+    waiting = list(found)
+    while waiting:
+        new = set(of[waiting.pop()].names) - found
+        found |= new
+        waiting += new
+    return found
 
 
 def _texts(form: Form) -> Iterator[t.Expr]:
@@ -108,8 +160,13 @@ def _texts(form: Form) -> Iterator[t.Expr]:
                 yield from _texts(part)
 
 
-def ways(lines: Sequence[Line]) -> Iterator[tuple[Choices, tuple[Change, ...]]]:
-    """Every way to choose values for some lines, with the changes that it makes."""
+def ways(lines: Sequence[Line], given: Values) -> Iterator[tuple[Choices, tuple[tuple[Line, t.Expr], ...]]]:
+    """Every way to choose values for some lines, with the values.
+
+    Args:
+        lines: of a space.
+        given: the values of lines that these name.
+    """
     space = VariedSpace(tuple(lines))
     for point in space.points():
-        yield tuple(point.items()), tuple((line.path, value) for line, value in space.values(point))
+        yield tuple(point.items()), space.values(point, given)
