@@ -113,7 +113,7 @@ class Requirement:
         if known is not None:
             return known
         value = self.sight.value(expr, metrics)
-        if value is not None and not any(_metrics(expr)):
+        if value is not None and not any(metrics_in(expr)):
             self._sides[id(expr)] = value
         return value
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from archdsl.graph.variation import Base
 from archdsl.lang import tree as t
 from archdsl.nas.domains import Around, Each, Fixed, Form, Line, OneOf, VariedSpace
 from archdsl.nas.factored.states import Choices
-from archdsl.nas.references import Steps
+from archdsl.nas.references import Steps, filled
 
 BLOCKS = "blocks"
 
@@ -165,8 +165,17 @@ def ways(lines: Sequence[Line], given: Values) -> Iterator[tuple[Choices, tuple[
 
     Args:
         lines: of a space.
-        given: the values of lines that these name.
+        given: the values of lines that these name, but for those among them.
     """
-    space = VariedSpace(tuple(lines))
+    space = VariedSpace(tuple(replace(line, names=()) for line in lines))
+    naming = [line for line in lines if line.names]
     for point in space.points():
-        yield tuple(point.items()), space.values(point, given)
+        drawn = {line.path.steps: value for line, value in space.values(point)}
+        waiting = list(naming)
+        while waiting:
+            line = waiting.pop(0)
+            if any(str(other.path) in line.names for other in waiting):
+                waiting.append(line)
+            else:
+                drawn[line.path.steps] = filled(drawn[line.path.steps], {**given, **drawn})
+        yield tuple(point.items()), tuple((line, drawn[line.path.steps]) for line in lines)
