@@ -28,8 +28,9 @@ TINY = 1 << 20
 RUNS = 5
 """Of each kernel."""
 MOST_MACS = 1 << 24
-"""In one run, as far as that leaves `FEWEST_ROWS`; larger products are as fast for each of their rows."""
-FEWEST_ROWS = 32
+"""In one run, as far as that leaves `FEWEST_ROWS`: each row of a larger product takes as long."""
+FEWEST_ROWS = 128
+"""With fewer, reading a wide weight takes a larger share than in a call with more."""
 WON = 0.9
 """Share of the other's time that is a win; less may be chance."""
 
