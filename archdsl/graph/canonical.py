@@ -109,13 +109,16 @@ class Canonical:
     def _keys_inside(self, node: Node) -> Counter[str]:
         """Keys of weights that are shared, and how often they occur in a node."""
         if not self._uses:
-            return Counter()
+            return _NONE
         return Counter(inside.share for inside in node.walk() if inside.share in self._uses)
 
     def _operator(self, op: Op, x: Feature) -> list[object]:
         """Its name and what it was given, as far as that counts."""
         hidden = set() if self._training else set(op.training_only)
         return [op.name, op.canonical(x).model_dump(mode="json", exclude=hidden)]
+
+
+_NONE: Counter[str] = Counter()
 
 
 def _is_ramped(op: Op) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from archdsl.graph.canonical import Canonical
@@ -23,21 +23,29 @@ class Section:
 
     Args:
         nodes: in order.
-        form: their hashes for `archdsl.graph.digest.digest`, in order.
-        training: their hashes for `archdsl.graph.digest.training_digest`.
         params: trainable parameters.
         macs: multiply-accumulates by class.
         operators: how many were put there, for the bound `MAX_NODES` of an architecture.
         memory: bytes of activations, see `archdsl.graph.cost.Cost.activation_bytes`.
+        hashes: of the nodes.
     """
 
     nodes: tuple[Node, ...]
-    form: tuple[str, ...]
-    training: tuple[str, ...]
     params: int
     macs: Macs
     operators: int
     memory: int
+    hashes: Hashes = field(repr=False)
+
+    @property
+    def form(self) -> tuple[str, ...]:
+        """Hashes for `archdsl.graph.digest.digest`, in order."""
+        return self.hashes.form
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """Hashes for `archdsl.graph.digest.training_digest`, in order."""
+        return self.hashes.training
 
 
 @dataclass(slots=True)
@@ -61,8 +69,7 @@ class Counts:
             nodes: in order.
             operators: see `Section`.
         """
-        self._keep(nodes)
-        return self._section(nodes, operators, self.form.top, self.training.top)
+        return self._section(nodes, operators, blocks=False)
 
     def blocks(self, nodes: Sequence[Node], operators: int) -> Section:
         """The section of some blocks of a stage.
@@ -71,33 +78,63 @@ class Counts:
             nodes: in order.
             operators: see `Section`.
         """
-        self._keep(nodes)
-        return self._section(nodes, operators, self.form.block, self.training.block)
+        return self._section(nodes, operators, blocks=True)
 
-    def _keep(self, nodes: Sequence[Node]) -> None:
+    def keep(self, nodes: Sequence[Node]) -> None:
         """What is remembered goes by the identity of nodes."""
         if len(self._nodes) > KEPT:
             self._subtotals, self.form, self.training = Subtotals(), Canonical(), Canonical(training=True)
             self._nodes.clear()
         self._nodes += nodes
 
-    def _section(
-        self,
-        nodes: Sequence[Node],
-        operators: int,
-        form: Callable[[Node], tuple[str, ...]],
-        training: Callable[[Node], tuple[str, ...]],
-    ) -> Section:
+    def _section(self, nodes: Sequence[Node], operators: int, *, blocks: bool) -> Section:
+        self.keep(nodes)
         rows = [self._subtotals.row("", node) for node in nodes]
         macs = Macs()
         for row in rows:
             macs = macs + row.macs
         return Section(
             tuple(nodes),
-            tuple(h for node in nodes for h in form(node)),
-            tuple(h for node in nodes for h in training(node)),
             sum(row.params for row in rows),
             macs,
             operators,
             sum(row.activation_bytes for row in rows),
+            Hashes(self, tuple(nodes), blocks),
         )
+
+
+@dataclass(slots=True, eq=False)
+class Hashes:
+    """What `Canonical` makes of nodes, once it is asked for.
+
+    Args:
+        counts: makes them.
+        nodes: in order.
+        blocks: whether they are blocks of a stage.
+    """
+
+    counts: Counts
+    nodes: tuple[Node, ...]
+    blocks: bool
+    _form: tuple[str, ...] | None = None
+    _training: tuple[str, ...] | None = None
+
+    @property
+    def form(self) -> tuple[str, ...]:
+        """Blind to what only training sees."""
+        if self._form is None:
+            self._form = self._of(training=False)
+        return self._form
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """With what only training sees."""
+        if self._training is None:
+            self._training = self._of(training=True)
+        return self._training
+
+    def _of(self, *, training: bool) -> tuple[str, ...]:
+        self.counts.keep(self.nodes)
+        form = self.counts.training if training else self.counts.form
+        of = form.block if self.blocks else form.top
+        return tuple(h for node in self.nodes for h in of(node))

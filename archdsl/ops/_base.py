@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -34,10 +34,15 @@ class Macs:
         return self.linear + self.conv + self.attention
 
     def __add__(self, other: Macs) -> Macs:
-        return Macs(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Macs)))
+        return Macs(
+            self.linear + other.linear,
+            self.conv + other.conv,
+            self.attention + other.attention,
+            self.scan + other.scan,
+        )
 
     def __mul__(self, times: int) -> Macs:
-        return Macs(*(getattr(self, f.name) * times for f in fields(Macs)))
+        return Macs(self.linear * times, self.conv * times, self.attention * times, self.scan * times)
 
 
 class ShapeError(Exception):

@@ -334,7 +334,7 @@ class Builder:
         except ShapeError as error:
             raise site.told(shape_mistake(error, bound, call.span)) from None
         made = bound_call(signature, bound, call.span)
-        return (replace(node, calls=(made,), share=share, span=call.span),)
+        return (Node(node.op, node.name, node.input, node.output, node.parts, (made,), share, call.span),)
 
     def _part(self, cell: Cell, parameter: str, site: Site, routed: str) -> Callable[[Feature], Node]:
         """A network given to an operator; inside `routed`, every use is a route of its own."""
