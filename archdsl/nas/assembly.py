@@ -18,8 +18,11 @@ from archdsl.nas.forms import terms
 from archdsl.nas.trial_key import trial_key
 from archdsl.tasks import Task
 
-KEPT = 4096
+KEPT = 20_000
 """Mistakes, walks, openings and texts that are remembered, of each so many."""
+
+SHORT = 4
+"""Terms of a sum that is remembered as a whole: longer ones are seldom met again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,33 @@ class _OddError(Exception):
     """Raised for a variation that can't be put together from stretches."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The blocks of a stage, with what they count together with all else in the stage."""
+
+    sections: Sequence[Section]
+    count: int
+    params: int
+    macs: int
+    operators: int
+
+    @classmethod
+    def of(cls, opening: Opening, sections: Sequence[Section]) -> _Blocks:
+        around = [s for s in (opening.downsample, opening.feature_norm) if s is not None]
+        count = params = macs = operators = 0
+        for section in sections:
+            count += len(section.nodes)
+        for section in (*sections, *around):
+            params += section.params
+            macs += section.macs.total
+            operators += section.operators
+        return cls(sections, count, params, macs, operators)
+
+
+_TIGHT = (t.Name, t.Call, t.Constant, t.Parens, t.Repeat, t.Index)
+"""What needs no parentheses in a sum."""
+
+
 @dataclass(slots=True)
 class Assembly:
     """Counts variations of a base.
@@ -90,6 +120,7 @@ class Assembly:
     _texts: dict[int, tuple[t.Expr, str]] = field(default_factory=dict)
     _walks: dict[tuple[str | None, ...], Walk] = field(default_factory=dict)
     _openings: dict[object, Opening] = field(default_factory=dict)
+    _blocks: dict[tuple[Opening, int], tuple[t.Expr, _Blocks]] = field(default_factory=dict)
     _wrong: dict[tuple[str, ...], tuple[Diagnostic, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -122,9 +153,14 @@ class Assembly:
         known = self._texts.get(id(value))
         if known is not None:
             return known[1]
-        text = to_text(value)
-        _make_room(self._texts)
-        self._texts[id(value)] = value, text
+        parts = terms(value)
+        if len(parts) > 1 and all(isinstance(part, _TIGHT) for part in parts):
+            text = " + ".join(map(self.text, parts))
+        else:
+            text = to_text(value)
+        if len(parts) <= SHORT:
+            _make_room(self._texts)
+            self._texts[id(value)] = value, text
         return text
 
     def _walked(self, places: Sequence[Change]) -> Counted:
@@ -135,31 +171,23 @@ class Assembly:
             (above if stage is None else inside.setdefault(stage, [])).append(change)
         walk = self._walk(above)
         x = walk.start
-        sections = [walk.stem]
         stages: list[tuple[Opening, Sequence[Section]]] = []
+        params, macs, operators = walk.stem.params, walk.stem.macs.total, walk.stem.operators
         for stage in walk.stages:
             opening, blocks = self._in(walk, stage, inside.get(stage, ()), x)
-            sections += blocks
-            if opening.downsample is not None:
-                sections.append(opening.downsample)
-            if opening.feature_norm is not None:
-                sections.append(opening.feature_norm)
-            stages.append((opening, blocks))
+            params += blocks.params
+            macs += blocks.macs
+            operators += blocks.operators
+            stages.append((opening, blocks.sections))
             x = opening.output
         head = walk.head(x)
-        sections.append(head)
-        params = macs = operators = 0
-        for section in sections:
-            params += section.params
-            macs += section.macs.total
-            operators += section.operators
-        if params > MAX_PARAMETERS or operators > MAX_NODES:
+        params += head.params
+        macs += head.macs.total
+        if params > MAX_PARAMETERS or operators + head.operators > MAX_NODES:
             raise _OddError
         return Counted(params, macs, partial(walk.training_digest, stages, head))
 
-    def _in(
-        self, walk: Walk, stage: str, changes: Sequence[Change], x: Feature
-    ) -> tuple[Opening, Sequence[Section]]:
+    def _in(self, walk: Walk, stage: str, changes: Sequence[Change], x: Feature) -> tuple[Opening, _Blocks]:
         """What opens a stage, and its blocks."""
         lines: list[Change] = []
         edits: list[Change] = []
@@ -167,15 +195,19 @@ class Assembly:
             (edits if change[0].steps[1].name == BLOCKS else lines).append(change)
         opening = self._opening(walk, stage, lines, x)
         if len(edits) != 1 or _place(edits[0][0], 2) is None:
-            return opening, walk.written_blocks(stage, changes, opening)
-        parts = terms(edits[0][1])
-        blocks = [walk.block(stage, lines, opening, part) for part in parts]
-        if len(parts) > 1:
-            if not blocks[0].nodes:  # a sum of nothing but `none` is no value of the language
-                raise _OddError
-            if sum(len(b.nodes) for b in blocks) > MAX_BLOCKS:
-                raise _OddError
-        return opening, blocks
+            return opening, _Blocks.of(opening, walk.written_blocks(stage, changes, opening))
+        value = edits[0][1]
+        known = self._blocks.get((opening, id(value)))
+        if known is not None:
+            return opening, known[1]
+        parts = terms(value)
+        found = _Blocks.of(opening, [walk.block(stage, lines, opening, part) for part in parts])
+        if len(parts) > 1 and (not found.sections[0].nodes or found.count > MAX_BLOCKS):
+            raise _OddError  # a sum that begins with nothing may be none of blocks
+        if len(parts) <= SHORT:
+            _make_room(self._blocks)
+            self._blocks[opening, id(value)] = value, found
+        return opening, found
 
     def _opening(self, walk: Walk, stage: str, lines: Sequence[Change], x: Feature) -> Opening:
         key: list[object] = [walk, stage, x]
