@@ -211,10 +211,10 @@ arch a(dim = 16) {{
   stem = patch_embed(4, dim){tokens}
   stage s {{ within = windows({within}); blocks = metaformer({mixer}) }}
   feature_norm = {feature_norm}
-  head = pool(mean) -> linear(classes)
+  head = {head} -> linear(classes)
 }}
 """
-PLACES = {"tokens": "", "within": "8", "mixer": "linear", "feature_norm": "none"}
+PLACES = {"tokens": "", "within": "8", "mixer": "linear", "feature_norm": "none", "head": "pool(mean)"}
 ATTENTION = "linear_attention(heads = 2, {})"
 ROUTED = "routed(linear, order = {})"
 WINDOWED = "windowed(attention(2), {})"
@@ -292,6 +292,8 @@ def _digests(tmp_path: Path, place: str, text: str, tokens: str = "") -> tuple[s
             ],
         ),
         ("mixer", ["layer_norm", "layer_norm(affine = off)", "layer_norm(eps = 1e-3)"]),
+        ("mixer", ["mlp(2, none)", "mlp(4, none)", "mlp(2, gelu)"]),
+        ("head", ["pool(mean)", "pool(max)"]),
         ("within", ["8", "4", "row", "column", "4, shift = 2", "3, pad = on"]),
         ("feature_norm", ["none", "layer_norm", "rms_norm", "layer_norm(affine = off)"]),
         (
@@ -299,7 +301,7 @@ def _digests(tmp_path: Path, place: str, text: str, tokens: str = "") -> tuple[s
             ["", " -> pad(3)", " -> pad(16)", " -> fold(2) -> linear(dim)", " -> fold(4) -> linear(dim)"],
         ),
     ],
-    ids=["linear_attention", "routed", "windowed", "norm", "within", "feature_norm", "stem"],
+    ids=["linear_attention", "routed", "windowed", "norm", "mlp", "head", "within", "feature_norm", "stem"],
 )
 def test_every_parameter_that_changes_the_function_changes_it(
     tmp_path: Path, place: str, texts: list[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -91,17 +92,25 @@ block one { residual linear -> drop_path }
 block two { residual gelu -> drop_path }
 block both { one
              two }
+block plain { residual linear }
+block plains { plain
+               plain }
 """
 
 
 def test_the_depth_of_what_drops_paths_changes_the_key_alone(tmp_path: Path) -> None:
-    """Two blocks drop by 0 and by 0.1; both as one block by 0; in front of a third they share a rate."""
+    """Two blocks drop by 0 and by 0.1, both as one by 0; one of four by a third, one of three by half."""
     path = tmp_path / "a.arch"
     found = {}
-    for blocks in ("one + two", "both", "one + both", "one + one + two"):
+    pairs = (
+        ("one + two", "both"),
+        ("one + both", "one + one + two"),
+        ("plain + one + plains", "plain + one + plain + plain"),
+    )
+    for blocks in chain.from_iterable(pairs):
         path.write_text(DEFINITIONS + SPEC.format(**(PLAIN | {"blocks": blocks})), encoding="utf-8")
         found[blocks] = archdsl.load(path)
-    for first, second in (("one + two", "both"), ("one + both", "one + one + two")):
+    for first, second in pairs:
         assert found[first].digest() == found[second].digest()
         assert key(found[first]) != key(found[second])
 
