@@ -46,6 +46,7 @@ CASES = {
     "bare": Case(1, 19, 5, 4, silu=False, bias=False),
     "one step": Case(1, 1, 1, 4, behind=1),
     "one tap": Case(1, 5, 3, 1),
+    "many taps": Case(1, 9, 5, 11, behind=4, reverse=(False, True)),
     "bfloat16": Case(1, 19, 9, 4, reverse=(False, True), dtype=torch.bfloat16),
     "float16": Case(1, 19, 9, 4, reverse=(False, True), dtype=torch.float16),
 }

@@ -48,7 +48,7 @@ def linear(
     a = tl.zeros((t.shape[0], c.shape[0]), tl.float32)
     if bias is not None:
         a += tl.load(bias + c, mask=known, other=0.0).to(tl.float32)[None, :]
-    for j in tl.static_range(TAPS):
+    for j in tl.range(TAPS, loop_unroll_factor=TAPS if TAPS <= 8 else 4):
         near = t + (j - (TAPS - 1 - BEHIND))
         rows = row_at(near, first, sign, length, path, PATHS) * x_l
         mask = ((near >= 0) & (near < length))[:, None] & known[None, :]
@@ -174,7 +174,7 @@ def weigh(
 
     sums += (program // blocks).to(tl.int64) * (TAPS + 1) * channels
     tl.store(sums + TAPS * channels + c, tl.sum(found, axis=0), mask=known)
-    for j in tl.static_range(TAPS):
+    for j in tl.range(TAPS, loop_unroll_factor=TAPS if TAPS <= 8 else 4):
         near = t + (j - (TAPS - 1 - BEHIND))
         rows = row_at(near, first, sign, length, path, paths is not None) * x_l
         inside = mask & ((near >= 0) & (near < length))[:, None]
@@ -226,7 +226,7 @@ def spread(
             stands = tl.load(steps + route * length + rows, mask=rows < length, other=0).to(tl.int32)
         t = first + sign * stands
         base = da + route * da_r + image * length * channels
-        for j in tl.static_range(TAPS):
+        for j in tl.range(TAPS, loop_unroll_factor=TAPS if TAPS <= 8 else 4):
             near = t - (j - (TAPS - 1 - BEHIND))
             inside = mask & ((near >= 0) & (near < length))[:, None]
             at = base + near.to(tl.int64)[:, None] * channels + c[None, :]
