@@ -31,6 +31,8 @@ MOST_MACS = 1 << 24
 """In one run, as far as that leaves `FEWEST_ROWS`: each row of a larger product takes as long."""
 FEWEST_ROWS = 128
 """With fewer, reading a wide weight takes a larger share than in a call with more."""
+FINE = 1e-6
+"""Seconds: a clock that is coarser can't time a run."""
 WON = 0.9
 """Share of the other's time that is a win; less may be chance."""
 
@@ -80,7 +82,9 @@ def kind_of(call: Call) -> Call:
 
 
 def measured(mine: Kernel, other: Kernel, kind: Call) -> Times:
-    """Times both in turns."""
+    """Times both in turns; of one thread, its processor time, which others on the machine disturb less."""
+    fine = kind.threads == 1 and time.get_clock_info("thread_time").resolution < FINE
+    now = time.thread_time if fine else time.perf_counter
     with torch.no_grad(), torch.autocast(kind.device, enabled=False):
         runs = [_run(kernel, kind) for kernel in (mine, other)]
         for run in runs:
@@ -88,9 +92,9 @@ def measured(mine: Kernel, other: Kernel, kind: Call) -> Times:
         best = [float("inf")] * 2
         for _ in range(RUNS):
             for i, run in enumerate(runs):
-                start = time.perf_counter()
+                start = now()
                 run()
-                best[i] = min(best[i], time.perf_counter() - start)
+                best[i] = min(best[i], now() - start)
     return Times(*best)
 
 
