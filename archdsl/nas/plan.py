@@ -10,7 +10,7 @@ from archdsl.diagnostics import Diagnostic, Source, Span
 from archdsl.graph.architecture import Architecture
 
 if TYPE_CHECKING:
-    from archdsl.nas.space import Candidates, Space
+    from archdsl.nas.space import Candidates, Space, Whole
     from archdsl.tasks import Task
 
 MEASURED = ("latency", "throughput")
@@ -150,6 +150,7 @@ class SearchPlan:
             timing.
         identity: of all that makes old results comparable; a study is resumed only with the same one. The
             budget, limits and claims are not part of it.
+        whole: all architectures of the space; None where they can't be told apart.
     """
 
     name: str
@@ -169,3 +170,4 @@ class SearchPlan:
     synchronous: bool
     identity: str
     warnings: tuple[Diagnostic, ...] = ()
+    whole: Whole | None = None

@@ -100,18 +100,29 @@ class Proposals:
         self._size += 1
         return Proposal(trial.number, point, frozen.params, frozen.distributions, frozen.system_attrs)
 
+    @property
+    def even(self) -> bool:
+        """Whether the next draw goes by nothing that was found."""
+        if self._evolution is not None:
+            return self._begun < self._evolution.population
+        return self._sampler.name == "random"
+
+    @property
+    def _begun(self) -> int:
+        """How many trials were taken, where no draw is kept that was not."""
+        return self._size - self._refusals
+
     def _evolved(self, evolution: Evolution, random: Random) -> Proposal:
         """Drawn evenly until the population is begun; then a child of what was trained to the end."""
         from optuna.trial import TrialState
 
         trials = self._memory.get_all_trials(self._id, deepcopy=False)
-        begun = self._size - self._refusals
         complete = (t for t in reversed(trials) if t.state == TrialState.COMPLETE)
         members = [
             Member(t.params, tuple(s * v for s, v in zip(self._signs, t.values, strict=True)))
             for t in islice(complete, evolution.population)
         ][::-1]
-        if begun < evolution.population or not members:
+        if self.even or not members:
             return self.at(self._space.draw(Drawn(random, {})))
         child, parent = evolution.child(self._space, members, random)
         return replace(self.at(child), origin=parent)

@@ -115,6 +115,7 @@ class Reader:
             self.search.name, self.tree.source, architecture, space, candidates, task, objectives, sampler,
             halving, rungs, budget, limit, seeds, claims, synchronous,
             identity(self.search, sight, architecture, *sides),
+            whole=self.looked if isinstance(self.looked, FactoredSpace) else None,
         )  # fmt: skip
         if self._errors() > before:
             return None

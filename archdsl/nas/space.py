@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Protocol
 
 from archdsl.graph.architecture import Architecture
@@ -64,6 +65,41 @@ class Space(Protocol):
         Raises:
             ValueError: where the space is infinite.
         """
+        ...
+
+
+class Told(Protocol):
+    """An architecture of a space, told apart from all others."""
+
+    @property
+    def point(self) -> Point:
+        """One that stands for it."""
+        ...
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Equal for equal architectures."""
+        ...
+
+
+class Whole(Protocol):
+    """All architectures of a space that compile, told apart, whatever only training sees of them."""
+
+    @property
+    def distinct(self) -> int | None:
+        """How many there are; None where they can't be told apart."""
+        ...
+
+    def sample(self, random: Random) -> Told | None:
+        """One of those that meet what is required, each as likely; None where none is found."""
+        ...
+
+    def enumerate(self) -> Iterator[Told]:
+        """Each of those that meet what is required, once."""
+        ...
+
+    def locate(self, point: Point) -> Told | None:
+        """The one that a point stands for; None where it does not compile."""
         ...
 
 

@@ -77,7 +77,7 @@ class Trials:
         self._again: list[Record] = []
         self._running = 0
         self._taken = 0
-        self._untried = Untried(plan.space, plan.candidates)
+        self._untried = Untried(plan.space, plan.candidates, plan.whole)
         self._grid = plan.sampler.name == "grid"
         self.standing = Standing(plan.objectives, len(plan.seeds))
         self._last_taken = -1
@@ -193,7 +193,12 @@ class Trials:
             self.draws += 1
 
     def _drawn(self) -> _Drawn | None:
-        """What the sampler draws, or something new near it. A grid passes over what was tried."""
+        """What the sampler draws, or something new near it. A grid passes over what was tried.
+
+        Where all architectures are known, those that a sampler draws evenly are drawn from them.
+        """
+        if self._plan.whole is not None and self._proposals.even:
+            return self._even()
         proposal = self._proposals.draw(self.draws)
         if proposal is None:
             return None

@@ -11,9 +11,9 @@ from itertools import islice
 from random import Random
 
 from archdsl.nas.choosers import Drawn
-from archdsl.nas.moves import mutation, neighbours
+from archdsl.nas.moves import domains, mutation, neighbours
 from archdsl.nas.points import to_line
-from archdsl.nas.space import Candidate, Candidates, Point, Refusal, Space
+from archdsl.nas.space import Candidate, Candidates, Point, Refusal, Space, Told, Whole
 
 DRAWS = 500
 """Even draws that bring nothing new, after which there is nothing left."""
@@ -31,10 +31,12 @@ class Untried:
     Args:
         space: of the search.
         candidates: what its points stand for.
+        whole: its architectures, where they can be told apart.
     """
 
-    def __init__(self, space: Space, candidates: Candidates) -> None:
+    def __init__(self, space: Space, candidates: Candidates, whole: Whole | None) -> None:
         self._space = space
+        self._whole = whole
         self._candidates = candidates
         self._keys: set[str] = set()
         self._points: set[str] = set()
@@ -67,14 +69,39 @@ class Untried:
         return None
 
     def any(self, random: Random) -> Candidate | None:
-        """An untried candidate that meets what is required, every point as likely; None where none is
-        found."""
+        """An untried candidate that meets what is required, every architecture as likely where the space
+        knows them, else every point; None where none is found."""
+        found = None if self._whole is None else self._first(self._sampled(self._whole, random))
+        if found is not None:
+            return found
         if not self.listed:
-            drawn = Drawn(random, {})
-            return self._first(self._space.draw(drawn) for _ in range(DRAWS))
+            return self._first(self._space.draw(Drawn(random, {})) for _ in range(DRAWS))
         points = list(self._space.points())
         random.shuffle(points)
         return self._first(points)
+
+    def _sampled(self, whole: Whole, random: Random) -> Iterator[Point]:
+        for _ in range(DRAWS):
+            drawn = whole.sample(random)
+            if drawn is None:
+                return
+            yield self._loosened(whole, drawn, random)
+        if whole.distinct is not None and whole.distinct <= LISTED:
+            rest = [each.point for each in whole.enumerate()]
+            random.shuffle(rest)
+            yield from rest
+
+    def _loosened(self, whole: Whole, drawn: Told, random: Random) -> Point:
+        """Any point of an architecture: choices that it is the same with, as drop path, are drawn as well."""
+        point = drawn.point
+        for domain in domains(self._space, point):
+            value = Drawn(random, {}).choose(domain)
+            if point.get(domain.name, value) != value:
+                other = self._space.draw(Drawn(random, {**point, domain.name: value}))
+                found = whole.locate(other)
+                if found is not None and found.tokens == drawn.tokens:
+                    point = other
+        return point
 
     def _around(self, point: Point, random: Random) -> Iterator[Point]:
         for _ in range(MUTATIONS):

@@ -174,7 +174,7 @@ def test_a_counted_objective_in_front_does_not_choose_the_winner(tmp_path: Path)
 
 
 def test_refused_candidates_and_repeats_are_free(tmp_path: Path) -> None:
-    plan = planned(tmp_path, search("random(seed = 0)", "trials(8)", more="require params <= 155K"))
+    plan = planned(tmp_path, search("tpe(seed = 0)", "trials(8)", more="require params <= 155K"))
     with Study.open(plan, tmp_path / "study") as study:
         loop = Loop(study)
         loop.run()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 from driving import Loop, planned, search
@@ -12,6 +14,7 @@ from archdsl.nas.board import Pause
 from archdsl.nas.jobs import Failure, Job
 from archdsl.nas.results import Results, State, Trial
 from archdsl.nas.study import Study
+from archdsl.nas.untried import Untried
 
 EIGHT = "s3.blocks in 8 x each one_of(mamba, self_attn)"
 SAMPLERS = ["random(seed = 1)", "tpe(seed = 1)", "nsga2(seed = 1)", "evolution(seed = 1, population = 20)"]
@@ -34,6 +37,34 @@ def test_200_trials_in_a_space_of_256_are_200_architectures(sampler: str, tmp_pa
     assert [t.state for t in results.trials] == [State.COMPLETE] * 200
     assert len({t.key for t in results.trials}) == len({t.digest for t in results.trials}) == 200
     assert results.repeats == 0
+
+
+def test_architectures_are_as_likely_as_each_other_however_many_points_they_have(tmp_path: Path) -> None:
+    """Of 256 points one has eight blocks and 28 have two; what training alone sees is drawn as evenly."""
+    vary = "s3.blocks in 8 x each one_of(mamba, none)\n    drop_path in one_of(0.1, 0.2, 0.3)"
+    plan = planned(tmp_path, search(vary=vary))
+    assert plan.whole is not None
+    untried = Untried(plan.space, plan.candidates, plan.whole)
+    depths: Counter[int] = Counter()
+    rates: Counter[str] = Counter()
+    for seed in range(800):
+        found = untried.any(Random(seed))
+        assert found is not None
+        depths[found.changes["s3.blocks"].count("mamba")] += 1
+        rates[found.changes["drop_path"]] += 1
+    assert len(depths) == plan.whole.distinct
+    assert len(rates) == 3
+    assert min(depths.values()) > 0.7 * 800 / len(depths)
+    assert max(depths.values()) < 1.3 * 800 / len(depths)
+    assert min(rates.values()) > 0.8 * 800 / 3
+
+
+def test_random_search_draws_nothing_that_is_refused(tmp_path: Path) -> None:
+    vary = "s3.blocks in 6 x each one_of(mamba, self_attn, none)"
+    more = "require params <= 150K"
+    results = run(tmp_path, search("random(seed = 0)", "trials(50)", "none", more=more, vary=vary))
+    assert [t.state for t in results.trials] == [State.COMPLETE] * 7, "so many there are"
+    assert all(t.params <= 150_000 for t in results.trials)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -71,15 +102,19 @@ def test_the_start_is_drawn_and_failed_trials_are_no_parents(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_evolution_passes_over_what_is_refused(workers: int, tmp_path: Path) -> None:
-    text = search(
-        "evolution(population = 6)", "trials(30)", "none", more="require params <= 185K",
-        vary="s3.blocks in 6 x each one_of(mamba, self_attn, none)",
-    )  # fmt: skip
-    results = run(tmp_path, text, workers)
-    taken = [t for t in results.trials if t.state is State.COMPLETE]
-    assert len({t.key for t in taken}) == len(taken) == 30
-    assert len(taken) < len(results.trials)
-    assert all(t.params <= 185_000 for t in taken)
+    vary = "s3.blocks in 6 x each one_of(mamba, self_attn, none)"
+    refused = 0
+    for seed in range(3):
+        text = search(
+            f"evolution(seed = {seed}, population = 4)", "trials(13)", "none",
+            more="require params <= 165K", vary=vary,
+        )  # fmt: skip
+        results = run(tmp_path / str(seed), text, workers)
+        taken = [t for t in results.trials if t.state is State.COMPLETE]
+        assert len({t.key for t in taken}) == len(taken) == 13
+        assert all(t.params <= 165_000 for t in taken)
+        refused += len(results.trials) - len(taken)
+    assert refused > 0
 
 
 def test_evolution_finds_better_ones_than_random_search(tmp_path: Path) -> None:
