@@ -45,7 +45,10 @@ class DiagnosticError(Exception):
     """
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
+        self.diagnostics = diagnostics
+        super().__init__(*diagnostics)
+
+    def __str__(self) -> str:
         from archdsl.diagnostics.render import render
 
-        self.diagnostics = diagnostics
-        super().__init__("\n" + "\n".join(render(d) for d in diagnostics))
+        return "\n" + "\n".join(render(d) for d in self.diagnostics)

@@ -126,8 +126,13 @@ class Assembly:
     def __post_init__(self) -> None:
         self._reason = self.base.factors()
 
-    def count(self, places: Sequence[Change]) -> Counted:
+    def count(self, places: Sequence[Change], all_mistakes: bool = True) -> Counted:
         """What the architecture with these values in its places counts.
+
+        Args:
+            places: with their values.
+            all_mistakes: whether all that is wrong is to be told, or the first mistake from the stem on will
+                do, which is found much faster.
 
         Raises:
             DiagnosticError: with what does not fit.
@@ -135,8 +140,11 @@ class Assembly:
         if self._reason is None:
             try:
                 return self._walked(places)
-            except (DiagnosticError, _OddError):
-                pass  # elaborated as a whole, it tells all that is wrong
+            except DiagnosticError:
+                if not all_mistakes:
+                    raise
+            except _OddError:
+                pass
         key = tuple(f"{path} = {self.text(value)}" for path, value in places)
         wrong = self._wrong.get(key)
         if wrong is None:

@@ -62,7 +62,7 @@ class VariedCandidates:
             for name, (line, value) in zip(self._names, values, strict=True)
         }
         try:
-            return self._candidate(point, changes, values)
+            return self._candidate(point, changes, values, all_mistakes=False)
         except DiagnosticError as error:
             return Refusal(point, changes, _reason(error.diagnostics[0]), 1.0)
 
@@ -80,14 +80,18 @@ class VariedCandidates:
             path = parse_path(Source(f"<{name}>", name))
             value = parse_expression(Source(f"<{name}>", text))
             values.append((Line(path, Fixed(value), field_of(path)), value))
-        return self._candidate({}, changes, values)
+        return self._candidate({}, changes, values, all_mistakes=True)
 
     def _candidate(
-        self, point: Point, changes: Mapping[str, str], values: Sequence[tuple[Line, t.Expr]]
+        self,
+        point: Point,
+        changes: Mapping[str, str],
+        values: Sequence[tuple[Line, t.Expr]],
+        all_mistakes: bool,
     ) -> Candidate:
         places = [(line.path, value) for line, value in values if line.field is None]
         fields = {line.field: value for line, value in values if line.field is not None}
-        found = self._assembly.count(places)
+        found = self._assembly.count(places, all_mistakes)
         task = self.with_fields(fields)
         built = BuiltOnce(self.base, places, found, task, self.seeds)
         return Candidate(point, changes, task, found.params, found.macs, built)

@@ -13,10 +13,12 @@ from archdsl.cli.bench.models import models, train
 from archdsl.cli.bench.ops import Out, Quick, ops
 from archdsl.cli.bench.sampler import sampler
 from archdsl.cli.bench.search import search
+from archdsl.cli.bench.space import space
 
 app = typer.Typer(add_completion=False)
 app.command()(check)
 app.command()(search)
+app.command()(space)
 app.command()(sampler)
 app.command()(ops)
 app.command()(models)
