@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from importlib import import_module
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -25,7 +26,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from archdsl.compiler.modules import module_of
+from archdsl.compiler.saved import saved_bytes
 from archdsl.features import Extra, Feature, Order, Word
+from archdsl.graph.memory.training import Layout, Tracing
 from archdsl.graph.node import Build, Node, make_node, total_macs, total_params
 from archdsl.nn.stream import Stream, run
 from archdsl.ops import Op, ShapeError, find
@@ -213,6 +216,27 @@ def check_node(node: Node) -> None:
     counted, macs = counter.get_total_flops() / 2, total_macs([node]).total
     assert counted == macs, f"declares {macs} multiply-accumulates, its module does {counted:g}"
     _check_values(node)
+    if type(node.op).trace is not Op.trace:
+        check_kept(node)
+
+
+def check_kept(node: Node) -> None:
+    """Fails where training does not keep what `trace` tells: of tokens in order, by channel, apart."""
+    module = module_of(node).train()
+    x = node.input
+    in_order, by_channel = (x.tokens * x.dim, x.dim, 1), (x.tokens * x.dim, 1, x.tokens)
+    apart = (x.tokens * (x.dim + 2), x.dim + 2, 1)
+    for images, strides in ((2, in_order), (3, by_channel), (3, apart)):
+        kept = Tracing(fused=False).of(node, Layout(None if strides == in_order else strides))
+        size = images * strides[0]
+        tokens = torch.randn(size).as_strided((images, x.tokens, x.dim), strides).requires_grad_()
+        measured = saved_bytes(module, partial(run, module, Stream(tokens, x.grid, x.extras)))
+        declared = images * (kept.inside + (kept.size if kept.output else 0)) + kept.fixed
+        declared += 4 * size if kept.input else 0
+        assert measured == declared, (
+            f"keeps {measured} bytes of {images} images for the backward, `trace` tells {declared}: "
+            f"{node.op!r} of {x}, strides {strides}"
+        )
 
 
 def check_other_size(node: Node, build: Callable[[Feature], Node], grid: tuple[int, ...]) -> None:

@@ -162,6 +162,14 @@ class Model(nn.Module):
         _, found = self._run(images, frozenset(indices), stop_early=True)
         return [self._as_map(found[i], i, False, "NCHW")[0] for i in indices]
 
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether training keeps only what goes into a block, and computes the block again in the backward.
+
+        `archdsl.graph.memory.keeping.checkpointed` tells what is kept then.
+        """
+        for stage in self._stage_modules:
+            stage.grad_checkpointing = enable
+
     def reset_classifier(self, classes: int) -> None:
         """Puts a new last linear with initial weights, for another number of classes; the rest stays.
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from archdsl.graph.architecture import Architecture
 from archdsl.graph.memory.inference import Running
+from archdsl.graph.memory.keeping import NOTHING, Bytes, saved_by_top
+from archdsl.graph.memory.training import Tracing
 from archdsl.graph.memory.weights import Kept
 from archdsl.graph.node import Node, own_macs, own_params
 from archdsl.ops import Macs, behind, size
-
-BYTES_PER_VALUE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class CostRow:
         path: of the part: `stem`, `stages.s1.blocks.0`, ..., or the name of a stage.
         params: trainable parameters; weights that several parts of a block share count once.
         macs: multiply-accumulates by class.
-        activation_bytes: see `Cost`.
+        saved: what training keeps for the backward; memory that two parts keep counts with the first.
         peak_bytes: the most bytes alive at once while it runs without gradients, its input among them.
         kept: parameters and buffers; `kept.size(dtype)` are their bytes.
     """
@@ -30,9 +30,14 @@ class CostRow:
     path: str
     params: int
     macs: Macs
-    activation_bytes: int
+    saved: Bytes
     peak_bytes: int
     kept: Kept
+
+    @property
+    def activation_bytes(self) -> int:
+        """What training keeps for each image."""
+        return self.saved.each
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,9 @@ class Cost:
     Args:
         params: trainable parameters.
         macs: multiply-accumulates by class; the scans apart.
-        activation_bytes: the outputs of all operators of one image at 4 bytes a value (float32). Extra tokens
-            and every window count; chains don't (their last operator does). Training keeps about as much;
-            fused kernels keep less.
+        saved: what training keeps between forward and backward at float32: all memory that autograd saves
+            tensors in, weights and buffers apart, each once. Exact on the CPU for batches of two images or
+            more; of operators from outside that do not tell (`Op.trace`), input and output.
         peak_bytes: the most bytes alive at once while it runs without gradients at float32, the image among
             them and weights not; see `archdsl.graph.memory.inference`.
         kept: parameters and buffers.
@@ -54,11 +59,16 @@ class Cost:
 
     params: int
     macs: Macs
-    activation_bytes: int
+    saved: Bytes
     peak_bytes: int
     kept: Kept
     rows: tuple[CostRow, ...]
     stages: tuple[CostRow, ...]
+
+    @property
+    def activation_bytes(self) -> int:
+        """What training keeps for each image; `saved.fixed` more, however many there are."""
+        return self.saved.each
 
     @property
     def weight_bytes(self) -> int:
@@ -73,7 +83,6 @@ class _Subtotal:
     kept: Kept
     shared: dict[str, Kept]
     macs: Macs
-    activation_bytes: int
 
 
 @dataclass(slots=True)
@@ -85,13 +94,20 @@ class Subtotals:
 
     known: dict[int, _Subtotal] = field(default_factory=dict)
     running: Running = field(default_factory=Running)
+    tracing: Tracing = field(default_factory=Tracing)
 
-    def row(self, path: str, node: Node) -> CostRow:
-        """The cost of a top node; weights that are shared inside it count once."""
+    def row(self, path: str, node: Node, saved: Bytes = NOTHING) -> CostRow:
+        """The cost of a top node; weights that are shared inside it count once.
+
+        Args:
+            path: of it.
+            node: the top node.
+            saved: what training keeps of it, which depends on what stands before.
+        """
         total = self._of(node)
         kept = _all(total)
         peak = size(node.input) + self.running.of(node).peak
-        return CostRow(path, kept.params, total.macs, total.activation_bytes, peak, kept)
+        return CostRow(path, kept.params, total.macs, saved, peak, kept)
 
     def _of(self, node: Node) -> _Subtotal:
         found = self.known.get(id(node))
@@ -100,16 +116,14 @@ class Subtotals:
         kept = Kept(own_params(node), *node.op.buffers(node.input, node.output))
         shared: dict[str, Kept] = {}
         macs = own_macs(node)
-        total_bytes = 0 if node.op.name == "chain" else _bytes(node)
         for part in node.parts:
             inner = self._of(part)
             kept = kept.plus(inner.kept)
             shared.update(inner.shared)
             macs = macs + inner.macs
-            total_bytes += inner.activation_bytes
-        total = _Subtotal(kept, shared, macs, total_bytes)
+        total = _Subtotal(kept, shared, macs)
         if node.share:
-            total = _Subtotal(Kept(0), {node.share: _all(total)}, macs, total_bytes)
+            total = _Subtotal(Kept(0), {node.share: _all(total)}, macs)
         self.known[id(node)] = total
         return total
 
@@ -122,11 +136,6 @@ def _all(total: _Subtotal) -> Kept:
     return kept
 
 
-def _bytes(node: Node) -> int:
-    y = node.output
-    return BYTES_PER_VALUE * y.tokens * y.dim * y.windows
-
-
 def cost(architecture: Architecture, subtotals: Subtotals | None = None) -> Cost:
     """Adds up what the operators declare.
 
@@ -135,7 +144,8 @@ def cost(architecture: Architecture, subtotals: Subtotals | None = None) -> Cost
         subtotals: where several architectures have nodes in common.
     """
     subtotals = subtotals or Subtotals()
-    rows = [subtotals.row(path, node) for path, node in architecture.top()]
+    saved = saved_by_top(architecture, subtotals.tracing)
+    rows = [subtotals.row(path, node, s) for (path, node), s in zip(architecture.top(), saved, strict=True)]
     alive = subtotals.running.sections(architecture)
     stages = []
     at = 0
@@ -147,7 +157,7 @@ def cost(architecture: Architecture, subtotals: Subtotals | None = None) -> Cost
     return Cost(
         total.params,
         total.macs,
-        total.activation_bytes,
+        total.saved,
         total.peak_bytes,
         total.kept,
         tuple(rows),
@@ -190,7 +200,8 @@ def _groups(architecture: Architecture) -> list[tuple[str, int]]:
 
 def _sum(path: str, rows: Sequence[CostRow], peak: int) -> CostRow:
     macs, kept = Macs(), Kept(0)
+    saved = Bytes(sum(row.saved.each for row in rows), sum(row.saved.fixed for row in rows))
     for row in rows:
         macs = macs + row.macs
         kept = kept.plus(row.kept)
-    return CostRow(path, kept.params, macs, sum(r.activation_bytes for r in rows), peak, kept)
+    return CostRow(path, kept.params, macs, saved, peak, kept)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from archdsl.graph.canonical import Canonical
 from archdsl.graph.cost import Subtotals
+from archdsl.graph.memory.training import CONTIGUOUS, UNCHANGED, Layout
 from archdsl.graph.node import Node
 from archdsl.ops import Macs
+from archdsl.ops.drop_path import DropPath
 
 KEPT = 20_000
 """Top nodes whose costs and hashes are remembered."""
@@ -26,7 +28,12 @@ class Section:
         params: trainable parameters.
         macs: multiply-accumulates by class.
         operators: how many were put there, for the bound `MAX_NODES` of an architecture.
-        memory: bytes of activations, see `archdsl.graph.cost.Cost.activation_bytes`.
+        memory: bytes that training keeps for each image, as in `Cost.activation_bytes`. What leaves a section
+            counts with the one that receives it, if that keeps it. So sums over sections are exact, unless a
+            section needs what leaves it (it ends in relu) and the next does not (it begins with a mean).
+        less: bytes of `memory` that are not kept where this holds the first block of all, whose path is never
+            dropped.
+        fixed: bytes that training keeps however many images there are.
         hashes: of the nodes.
     """
 
@@ -35,6 +42,8 @@ class Section:
     macs: Macs
     operators: int
     memory: int
+    less: int
+    fixed: int
     hashes: Hashes = field(repr=False)
 
     @property
@@ -62,14 +71,15 @@ class Counts:
     _subtotals: Subtotals = field(default_factory=Subtotals)
     _nodes: list[Node] = field(default_factory=list)
 
-    def section(self, nodes: Sequence[Node], operators: int) -> Section:
+    def section(self, nodes: Sequence[Node], operators: int, layout: Layout | None = CONTIGUOUS) -> Section:
         """The section of a stem, a downsample, a norm of maps or a head; without nodes of what is not there.
 
         Args:
             nodes: in order.
             operators: see `Section`.
+            layout: of what enters; None where the forward does not run it.
         """
-        return self._section(nodes, operators, blocks=False)
+        return self._section(nodes, operators, layout, blocks=False)
 
     def blocks(self, nodes: Sequence[Node], operators: int) -> Section:
         """The section of some blocks of a stage.
@@ -78,7 +88,7 @@ class Counts:
             nodes: in order.
             operators: see `Section`.
         """
-        return self._section(nodes, operators, blocks=True)
+        return self._section(nodes, operators, CONTIGUOUS, blocks=True)
 
     def keep(self, nodes: Sequence[Node]) -> None:
         """What is remembered goes by the identity of nodes."""
@@ -87,7 +97,9 @@ class Counts:
             self._nodes.clear()
         self._nodes += nodes
 
-    def _section(self, nodes: Sequence[Node], operators: int, *, blocks: bool) -> Section:
+    def _section(
+        self, nodes: Sequence[Node], operators: int, layout: Layout | None, *, blocks: bool
+    ) -> Section:
         self.keep(nodes)
         rows = [self._subtotals.row("", node) for node in nodes]
         macs = Macs()
@@ -98,9 +110,24 @@ class Counts:
             sum(row.params for row in rows),
             macs,
             operators,
-            sum(row.activation_bytes for row in rows),
+            *self._memory(nodes, layout),
             Hashes(self, tuple(nodes), blocks),
         )
+
+    def _memory(self, nodes: Sequence[Node], layout: Layout | None) -> tuple[int, int, int]:
+        """`memory`, `less` and `fixed` of a section."""
+        if not nodes or layout is None:
+            return 0, 0, 0
+        tracing, x = self._subtotals.tracing, nodes[0].input
+        behind = UNCHANGED
+        for node in nodes[1:]:
+            behind = behind.then(tracing.of(node, CONTIGUOUS))
+        saved = tracing.of(nodes[0], layout).then(behind)
+        received = 4 * x.dim * x.tokens * x.windows if saved.input else 0
+        less = 0
+        if _drops(nodes[0]):
+            less = saved.inside - tracing.of(nodes[0], layout, first=True).then(behind).inside
+        return saved.inside + received, less, saved.fixed
 
 
 @dataclass(slots=True, eq=False)
@@ -138,3 +165,8 @@ class Hashes:
         form = self.counts.training if training else self.counts.form
         of = form.block if self.blocks else form.top
         return tuple(h for node in self.nodes for h in of(node))
+
+
+def _drops(node: Node) -> bool:
+    """Whether paths are dropped in it, by the rate of the architecture."""
+    return any(isinstance(n.op, DropPath) and n.op.rate is None and n.op.drop_path > 0 for n in node.walk())

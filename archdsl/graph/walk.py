@@ -29,6 +29,7 @@ from archdsl.graph.elaboration.sequences import MAX_BLOCKS
 from archdsl.graph.elaboration.stages import blocks_of, feature_norm, in_place, parts_in, values
 from archdsl.graph.elaboration.taken import Taken
 from archdsl.graph.elaboration.variants import Given, Plan
+from archdsl.graph.memory.training import image_layout
 from archdsl.graph.node import Node
 from archdsl.graph.opening import Inside, Opening, Walked
 from archdsl.graph.sections import Counts, Section
@@ -95,7 +96,8 @@ class Walk:
         self._start = training_start(self.image, self._ends.init)
         self.channels = self._ends.channels
         self.classes = self._ends.classes
-        self.stem = counts.section((self._ends.stem,), builder.nodes)
+        stem = self._ends.stem
+        self.stem = counts.section((stem,), builder.nodes, image_layout(stem.input))
         self._given = {
             s: tuple(g for g in plan.given if len(g.path.steps) > 1 and g.path.steps[0].name == s)
             for s in self.stages
@@ -318,7 +320,7 @@ class Walk:
         return Opening(
             name, x, opened.output, opened.inner,
             None if down is None else self._counts.section((down,), before), opened.within,
-            None if norm is None else self._counts.section((norm,), builder.nodes - before), inside,
+            None if norm is None else self._counts.section((norm,), builder.nodes - before, None), inside,
         )  # fmt: skip
 
     def _look(self, inside: Inside, stage: StageFrame, report: Report) -> None:

@@ -44,5 +44,8 @@ class Conv2d(StreamModule):
 
 
 def carried(extras: tuple[Tensor, ...], by: nn.Linear | None) -> tuple[Tensor, ...]:
-    """Extra tokens (B, n, C) past an operator on maps: through their linear map, or unchanged."""
-    return extras if by is None else tuple(by(e) for e in extras)
+    """Extra tokens (B, n, C) past an operator on maps: through their linear map, or unchanged.
+
+    Copied for the linear map, so that it does not keep all tokens for the backward.
+    """
+    return extras if by is None else tuple(by(e.contiguous()) for e in extras)

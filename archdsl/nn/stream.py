@@ -68,9 +68,13 @@ class Stream(NamedTuple):
         return patches.reshape(patches.shape[0], h, w, patches.shape[2]).permute(0, 3, 1, 2), extras
 
     def with_map(self, image: Tensor, extras: tuple[Tensor, ...]) -> Stream:
-        """A map (B, C', H', W') as the patches, with extras (B, n, C') in the slots of its grid."""
+        """A map (B, C', H', W') as the patches, with extras (B, n, C') in the slots of its grid.
+
+        Copied where channels are planes, as behind a convolution of an image: else whatever takes the tokens
+        as rows would copy them, and keep its copy for the backward.
+        """
         h, w = image.shape[-2:]
-        s = put_together(image.permute(0, 2, 3, 1).flatten(1, 2), extras, (h, w), self.extras)
+        s = put_together(image.permute(0, 2, 3, 1).flatten(1, 2).contiguous(), extras, (h, w), self.extras)
         return s._replace(regions=self.regions) if (h, w) == self.grid else s
 
 

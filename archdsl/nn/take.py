@@ -19,13 +19,16 @@ class Take(StreamModule):
         self.what = what
 
     def forward(self, s: Stream) -> Stream:
-        """A map, a list of tokens, or a vector where it is one token."""
+        """A map, a list of tokens, or a vector where it is one token.
+
+        Copied, so that what keeps some tokens for the backward does not keep all of them.
+        """
         patches, extras = s.take_apart()
         if self.what == "patches":
-            return Stream(patches, s.grid, (), _patches_of(s.regions, s))
+            return Stream(patches.contiguous(), s.grid, (), _patches_of(s.regions, s))
         for extra, tokens in zip(s.extras, extras, strict=True):
             if extra.kind == self.what:
-                return Stream(tokens, () if extra.count == 1 else (extra.count,))
+                return Stream(tokens.contiguous(), () if extra.count == 1 else (extra.count,))
         raise ValueError(f"the sequence has no {self.what}")
 
 

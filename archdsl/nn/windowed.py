@@ -94,7 +94,7 @@ class Windows:
         x = x.reshape(images, *undo.padded, patches.shape[-1])
         if undo.roll != (0, 0):
             x = x.roll(undo.roll, dims=(1, 2))
-        x = x[:, : undo.grid[0], : undo.grid[1]].flatten(1, 2)
+        x = x[:, : undo.grid[0], : undo.grid[1]].flatten(1, 2).contiguous()
         extras = undo.waiting or tuple(e.reshape(images, down * across, *e.shape[1:]).mean(1) for e in copies)
         return Stream(put_together(x, extras, undo.grid, undo.kinds).x, undo.grid, undo.kinds, undo.regions)
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from archdsl.features import Feature
 from archdsl.ops._memory import Alive, beside, size
+from archdsl.tape import Flow, Part, fresh, keep
 
 Infer = Callable[[Feature], Feature]
 """A part of a combinator, seen by its shape rule: call it with what it receives, get what it returns."""
@@ -185,6 +186,25 @@ class Op(BaseModel):
     def buffers(self, x: Feature, y: Feature) -> tuple[int, int]:
         """Numbers that the module keeps beside its parameters: in the type of the weights, and whole ones."""
         return 0, 0
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The module's forward without numbers: what it returns, and what it keeps for the backward.
+
+        Written with the functions of `archdsl.tape`, which keep what those of PyTorch keep. An operator that
+        does not say counts as one that keeps its input and its output, and whose parts each get an input of
+        their own.
+
+        Args:
+            s: what goes in.
+            y: the shape that comes out.
+            parts: what stands inside, in order of use.
+        """
+        keep(s.x)
+        for part in parts:
+            part(part.entering(s.x))
+        output = fresh((s.x.shape[0], y.tokens, y.dim), s.x, gradient=True)
+        keep(output)
+        return Flow(output, y.grid, y.extras, s.regions)
 
     def reduction(self, x: Feature, y: Feature) -> int:
         """Places of `x` for one place of `y` along a side; 1 where the operator keeps the map."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
@@ -12,6 +13,7 @@ from archdsl.features import Feature
 from archdsl.ops._base import ShapeError
 from archdsl.ops._types import word
 from archdsl.ops._widths import resolve_width
+from archdsl.tape import Flow, add, cat, mul, scaled
 
 Merge = Annotated[Literal["multiply", "add", "mean", "concat"], BeforeValidator(word)]
 """Element by element for the first three; `concat`: the channels of the first branch first."""
@@ -42,3 +44,13 @@ def merging(branches: int, merge: str, out: int) -> int:
     """Bytes made of several results, of `out` bytes: one result beside the next while there are more."""
     passes = 1 if merge == "concat" else branches - (merge != "mean")
     return min(passes, 2) * out
+
+
+def merged_flow(branches: Sequence[Flow], merge: str) -> Flow:
+    """The merged results without numbers; a product keeps what it multiplies."""
+    first = branches[0]
+    results = [branch.x for branch in branches]
+    if merge == "concat":
+        return first.with_x(cat(results, 2))
+    total = reduce(mul if merge == "multiply" else add, results)
+    return first.with_x(scaled(total) if merge == "mean" else total)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from archdsl.features import Feature
+from archdsl.features import Extra, Feature
 from archdsl.ops._base import ShapeError
+from archdsl.tape import Flow, joined, parameter
 
 
 def need_map(x: Feature, what: str) -> tuple[int, int]:
@@ -94,3 +95,10 @@ def need_division(dim: int, by: int, message: str, parameter: str | None = None,
             help=help or f"make the width a multiple of {by}",
         )
     return dim // by
+
+
+def with_tokens(s: Flow, extra: Extra) -> Flow:
+    """The sequence with learned tokens put into it: a copy that keeps nothing."""
+    patches, extras = s.take_apart()
+    tokens = parameter(s.x, 1, extra.count, s.x.shape[2]).expand(patches.shape[0], -1, -1)
+    return joined(patches, (*extras, tokens), s.grid, (*s.extras, extra))

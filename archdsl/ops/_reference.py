@@ -16,6 +16,11 @@ def markdown() -> str:
         "The primitives and combinators of the language, one file each in `archdsl/ops`. A parameter named",
         "like a setting takes its value from there where a call leaves it out: [language.md](language.md).",
         "This page is written by `make docs`.",
+        "",
+        "An operator of an installed package is one through an entry point of the group `archdsl.ops`.",
+        "What its module keeps in training it tells in `Op.trace`, with functions of `archdsl.tape` that",
+        "stand for those of PyTorch; `archdsl.testing.check_op` compares that with what autograd saves. One",
+        "that does not tell counts as keeping its input, its output and what its parts keep.",
     ]
     for name in sorted(names()):
         op = find(name)

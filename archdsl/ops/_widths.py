@@ -7,6 +7,7 @@ from dataclasses import replace
 from archdsl.features import Feature
 from archdsl.ops._base import ShapeError
 from archdsl.ops._types import MAX_WIDTH
+from archdsl.tape import Tensor, linear
 
 
 def resolve_width(out: int | str, x: Feature, parameter: str = "out") -> int:
@@ -43,3 +44,8 @@ def carried_params(x: Feature, y: Feature) -> int:
 def carried_macs(x: Feature, y: Feature) -> int:
     """Multiply-accumulates of that linear map."""
     return (x.tokens - x.patches) * x.dim * y.dim if x.dim != y.dim else 0
+
+
+def carried_tokens(extras: tuple[Tensor, ...], dim: int) -> tuple[Tensor, ...]:
+    """Extra tokens without numbers, through that linear map, or unchanged."""
+    return tuple(e if e.shape[2] == dim else linear(e.contiguous(), dim) for e in extras)

@@ -12,6 +12,7 @@ from archdsl.ops._divisors import divisors_near
 from archdsl.ops._memory import VALUE_BYTES, size
 from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Count, Flag, Positive, word
+from archdsl.tape import Flow, Part, Tensor, attention, fresh, layer_norm, linear, parameter, where, zeros
 
 EPS = 1e-5
 
@@ -92,6 +93,31 @@ class Attention(Op):
     def buffers(self, x: Feature, y: Feature) -> tuple[int, int]:
         """With relative positions an index for every pair of tokens."""
         return 0, x.tokens**2 if self.position else 0
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The projections, the norms, the mask and the products."""
+        batch, tokens, dim = s.x.shape
+        qkv = linear(s.x, 3 * dim, self.qkv_bias).reshape(batch, tokens, 3, self.heads, dim // self.heads)
+        q = k = v = qkv.permute(2, 0, 3, 1, 4).select(0)
+        if self.qk_norm:
+            q, k = layer_norm(q), layer_norm(k)
+        mixed = attention(q, k, v, self._mask(s))
+        return s.with_x(linear(mixed.transpose(1, 2).flatten(2), dim))
+
+    def _mask(self, s: Flow) -> Tensor | None:
+        """Who sees whom, or what is added to the products."""
+        batch, tokens, _ = s.x.shape
+        bias = fresh((self.heads, tokens, tokens), parameter(s.x)) if self.position else None
+        if s.regions is None and bias is None:
+            return None
+        if s.regions is None and not self.causal:
+            return bias
+        windows = 1 if s.regions is None else s.regions.shape[0]
+        seen = zeros(s.x, *((tokens, tokens) if s.regions is None else (windows, 1, tokens, tokens)), item=1)
+        mask = seen if bias is None else where(seen, bias)
+        if s.regions is None:
+            return mask
+        return fresh((batch, *mask.shape[1:]), mask, grows=True)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, heads and options; the places, where there is a table of offsets for them."""

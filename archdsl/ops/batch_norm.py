@@ -7,6 +7,7 @@ from typing import ClassVar
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
 from archdsl.ops._types import Positive
+from archdsl.tape import Flow, Part, batch_norm
 
 
 class BatchNorm(Op):
@@ -41,6 +42,10 @@ class BatchNorm(Op):
     def buffers(self, x: Feature, y: Feature) -> tuple[int, int]:
         """The running mean and variance, and the number of batches."""
         return 2 * x.dim, 1
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The norm of all tokens of the batch."""
+        return s.with_x(batch_norm(s.x.flatten(0, 1)).reshape(*s.x.shape))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width and eps."""

@@ -8,7 +8,8 @@ from typing import ClassVar
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
 from archdsl.ops._memory import Alive, beside, size
-from archdsl.ops._merges import Merge, merged, merging
+from archdsl.ops._merges import Merge, merged, merged_flow, merging
+from archdsl.tape import Flow, Part
 
 
 class Branches(Op):
@@ -39,6 +40,10 @@ class Branches(Op):
         """All results, and what is made of them."""
         inside, out = beside(parts), size(y)
         return Alive(max(inside.peak, inside.result + merging(len(parts), self.merge, out)), out)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Every branch, and the merge."""
+        return merged_flow([part(s) for part in parts], self.merge)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How the results are merged."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op, PartParameter
 from archdsl.ops._memory import Alive, behind
+from archdsl.tape import Flow, Part
 
 
 class Chain(Op):
@@ -35,3 +36,9 @@ class Chain(Op):
     def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
         """One result at a time."""
         return behind(parts)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Every part behind the one before it."""
+        for part in parts:
+            s = part(s)
+        return s

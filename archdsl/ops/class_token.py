@@ -10,8 +10,9 @@ from pydantic import BeforeValidator
 from archdsl.features import Extra, Feature
 from archdsl.ops._base import Infer, Op
 from archdsl.ops._memory import apart
-from archdsl.ops._places import need_no_extra, need_tokens
+from archdsl.ops._places import need_no_extra, need_tokens, with_tokens
 from archdsl.ops._types import word
+from archdsl.tape import Flow, Part
 
 
 class ClassToken(Op):
@@ -50,6 +51,10 @@ class ClassToken(Op):
     def workspace(self, x: Feature, y: Feature) -> int:
         """The tokens there were, taken apart."""
         return apart(x)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The sequence copied."""
+        return with_tokens(s, y.extras[-1])
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, place and position embedding."""

@@ -11,6 +11,7 @@ from archdsl.ops._memory import Alive, behind, size
 from archdsl.ops._places import need_division
 from archdsl.ops._types import Count
 from archdsl.ops._widths import resolve_width
+from archdsl.tape import Flow, Part, linear
 
 
 class Concat(Op):
@@ -80,6 +81,12 @@ class Concat(Op):
             return Alive(0, 0)
         vector, norm = size(y), behind(parts)
         return Alive(vector + norm.peak, norm.result or vector)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The linear map, the vector, its norm."""
+        x = s.x if self.reduce == 1 else linear(s.x, s.x.shape[2] // self.reduce, bias=False)
+        vector = Flow(x.flatten(1).unsqueeze(1), ())
+        return parts[0](vector) if parts else vector
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Widths of the linear map, None for none."""

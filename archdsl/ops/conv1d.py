@@ -9,6 +9,7 @@ from archdsl.ops._base import Infer, Macs, Op
 from archdsl.ops._memory import VALUE_BYTES, size
 from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Flag, Kernel
+from archdsl.tape import Flow, Part, conv2d, pad
 
 
 class Conv1d(Op):
@@ -53,6 +54,12 @@ class Conv1d(Op):
     def workspace(self, x: Feature, y: Feature) -> int:
         """The sequence with its zeros, and the weights in the order of the kernel."""
         return size(x) + VALUE_BYTES * x.dim * (x.windows * (self.kernel - 1) + self.kernel)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """A copy with zeros around it, which the convolution keeps."""
+        row = pad(s.x, 0, self.kernel - 1, 0).transpose(1, 2).unsqueeze(2)
+        convolved = conv2d(row, y.dim, (1, self.kernel))
+        return s.with_x(convolved.select(2).transpose(1, 2))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, taps, padding and bias."""

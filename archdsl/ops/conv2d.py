@@ -10,7 +10,8 @@ from archdsl.ops._base import Infer, Macs, Op, ShapeError
 from archdsl.ops._memory import apart, filters, on_map, size, turned
 from archdsl.ops._places import need_division, need_map
 from archdsl.ops._types import Count, Flag, Kernel, WidthOrSame
-from archdsl.ops._widths import carried_macs, carried_params, resolve_width
+from archdsl.ops._widths import carried_macs, carried_params, carried_tokens, resolve_width
+from archdsl.tape import Flow, Part, conv2d, pad
 
 
 class Conv2d(Op):
@@ -94,6 +95,15 @@ class Conv2d(Op):
     def turned(self, x: Feature, y: Feature) -> int:
         """The weights with channels last."""
         return turned(y, self.kernel, self._taps(x), self.depthwise)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The convolution of the map, the extra tokens past it."""
+        image, extras = s.map_and_extras()
+        if self.kernel % 2 == 0:
+            image = pad(image, 0, 0, 1, 1)
+        side = (self.kernel, self.kernel)
+        image = conv2d(image, y.dim, side, self.stride, (self.kernel - 1) // 2)
+        return s.with_map(image, carried_tokens(extras, y.dim))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """As torch.nn.Conv2d names them, and whether extra tokens need their linear map."""

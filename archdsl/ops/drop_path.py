@@ -9,6 +9,7 @@ from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
 from archdsl.ops._memory import Alive
 from archdsl.ops._types import Rate
+from archdsl.tape import Flow, Part, mul, zeros
 
 
 class DropPath(Op):
@@ -49,6 +50,13 @@ class DropPath(Op):
     def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
         """Outside training it returns what it receives."""
         return Alive(0, 0)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Keeps a number for each image, or window; nothing in the first block, whose rate is 0."""
+        x = s.x
+        if self.probability == 0 or (x.tape.first and self.rate is None):
+            return s
+        return s.with_x(mul(x, zeros(x, x.shape[0], *(1,) * (len(x.shape) - 1), grows=True)))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The probability."""

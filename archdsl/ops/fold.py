@@ -9,7 +9,8 @@ from archdsl.ops._base import Infer, Macs, Op
 from archdsl.ops._memory import apart, size
 from archdsl.ops._places import need_map
 from archdsl.ops._types import Kernel
-from archdsl.ops._widths import carried_macs, carried_params, resolve_width
+from archdsl.ops._widths import carried_macs, carried_params, carried_tokens, resolve_width
+from archdsl.tape import Flow, Part, joined, pad
 
 
 class Fold(Op):
@@ -56,6 +57,19 @@ class Fold(Op):
         """The map with zeros that fill its last squares; extra tokens."""
         filled = any(side % self.side for side in x.grid)
         return apart(x) + size(y) * (filled + bool(y.extras))
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Copies, and the extra tokens' linear map."""
+        k = self.side
+        patches, extras = s.take_apart()
+        batch, _, channels = patches.shape
+        (height, width), (down, across) = s.grid, y.grid
+        x = patches.reshape(batch, height, width, channels)
+        if height % k or width % k:
+            x = pad(x, 0, down * k - height, across * k - width, 0)
+        x = x.reshape(batch, down, k, across, k, channels).permute(0, 1, 3, 4, 2, 5)
+        folded = x.reshape(batch, down * across, k * k * channels)
+        return joined(folded, carried_tokens(extras, y.dim), y.grid, s.extras)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The side, and the widths of the extra tokens' linear map where there are such."""

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
 from archdsl.ops._types import word
+from archdsl.tape import Flow, Part, unary
 
 
 def _form(value: object) -> object:
@@ -32,6 +33,10 @@ class Gelu(Op):
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""
         return x
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Keeps what goes in."""
+        return s.with_x(unary(s.x))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """As torch.nn.GELU names them."""

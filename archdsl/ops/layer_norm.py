@@ -7,6 +7,7 @@ from typing import ClassVar
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
 from archdsl.ops._types import Flag, Positive
+from archdsl.tape import Flow, Part, layer_norm
 
 
 class LayerNorm(Op):
@@ -38,6 +39,10 @@ class LayerNorm(Op):
     def norms(self, x: Feature, y: Feature) -> int:
         """5 tokens * C."""
         return 5 * x.tokens * x.dim
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The norm of every token."""
+        return s.with_x(layer_norm(s.x))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """As torch.nn.LayerNorm names them."""

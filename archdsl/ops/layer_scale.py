@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
 from archdsl.ops._types import Real, describe
+from archdsl.tape import Flow, Part, mul, parameter
 
 
 def _off_or_number(value: object) -> object:
@@ -48,6 +49,10 @@ class LayerScale(Op):
     def params(self, x: Feature, y: Feature) -> int:
         """C."""
         return x.dim
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Keeps what is scaled."""
+        return s.with_x(mul(s.x, parameter(s.x, y.dim)))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width and value."""

@@ -8,6 +8,7 @@ from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op
 from archdsl.ops._types import Flag, WidthOrSame
 from archdsl.ops._widths import resolve_width, with_dim
+from archdsl.tape import Flow, Part, linear
 
 
 class Linear(Op):
@@ -40,6 +41,10 @@ class Linear(Op):
     def macs(self, x: Feature, y: Feature) -> Macs:
         """tokens * in * out."""
         return Macs(linear=x.tokens * x.dim * y.dim)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The product, and what it keeps."""
+        return s.with_x(linear(s.x, y.dim, self.bias))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """As torch.nn.Linear names them."""

@@ -9,11 +9,13 @@ from pydantic import BeforeValidator
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, ShapeError
+from archdsl.ops._linear_attention import trace
 from archdsl.ops._memory import VALUE_BYTES, apart, size
 from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Count, Flag, WidthOrSame, word
 from archdsl.ops._widths import resolve_width, with_dim
 from archdsl.ops.attention import check_heads
+from archdsl.tape import Flow, Part
 
 
 class LinearAttention(Op):
@@ -177,6 +179,10 @@ class LinearAttention(Op):
         divided = self.normalize or self.lepe or self.shortcut
         weights = VALUE_BYTES * x.tokens * self.heads * x.windows if self.normalize else 0
         return max(features, rotating, summing, held + (2 if divided else 1) * values + weights) - values
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Step by step what the module does."""
+        return trace(self, s, self._key_dim(y), self._rank(y))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, heads and options."""

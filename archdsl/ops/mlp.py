@@ -12,6 +12,7 @@ from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError
 from archdsl.ops._memory import Alive, size
 from archdsl.ops._types import Ratio
 from archdsl.ops._widths import resolve_width, with_dim
+from archdsl.tape import Flow, Part, linear
 
 
 class Mlp(Op):
@@ -63,6 +64,11 @@ class Mlp(Op):
         """What fc1 makes, beside what `act` makes of it; then that and the output."""
         hidden, (act,), out = size(with_dim(x, self._hidden(x))), parts, size(y)
         return Alive(max(hidden + act.peak, (act.result or hidden) + out), out)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Both products, and what stands between."""
+        inside = parts[0](s.with_x(linear(s.x, self._hidden(y))))
+        return inside.with_x(linear(inside.x, y.dim))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The two widths."""

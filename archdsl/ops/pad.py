@@ -11,6 +11,7 @@ from archdsl.ops._base import Infer, Op
 from archdsl.ops._memory import Alive, apart, size
 from archdsl.ops._places import need_map
 from archdsl.ops._types import Kernel
+from archdsl.tape import Flow, Part, pad
 
 
 class Pad(Op):
@@ -40,6 +41,14 @@ class Pad(Op):
             return Alive(0, 0)
         out = size(y)
         return Alive(apart(x) + (2 * out if y.extras else out), out)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """A copy where zeros are missing; nothing is kept."""
+        if y.grid == s.grid:
+            return s
+        image, extras = s.map_and_extras()
+        height, width = s.grid
+        return s.with_map(pad(image, 0, 0, y.grid[0] - height, y.grid[1] - width), extras)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The multiple."""

@@ -10,6 +10,7 @@ from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
 from archdsl.ops._memory import Alive, behind, size
 from archdsl.ops._types import Width
 from archdsl.ops._widths import with_dim
+from archdsl.tape import Flow, Part, cat
 
 
 class Partial(Op):
@@ -60,6 +61,14 @@ class Partial(Op):
         if self.channels == x.dim:
             return inside
         return Alive(max(inside.peak, inside.result + out), out)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The parts on a view of some channels, and a copy of all."""
+        rest = s.x.shape[2] - self.channels
+        worked_on = s.with_x(s.x.narrow(2, self.channels)) if rest else s
+        for part in parts:
+            worked_on = part(worked_on)
+        return s.with_x(cat([s.x.narrow(2, rest), worked_on.x], 2)) if rest else worked_on
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How many channels."""

@@ -9,7 +9,8 @@ from archdsl.ops._base import Infer, Macs, Op, ShapeError
 from archdsl.ops._memory import apart, filters, on_map, size, turned
 from archdsl.ops._places import need_map
 from archdsl.ops._types import Kernel, Width
-from archdsl.ops._widths import carried_macs, carried_params, resolve_width
+from archdsl.ops._widths import carried_macs, carried_params, carried_tokens, resolve_width
+from archdsl.tape import Flow, Part, conv2d
 
 
 class PatchEmbed(Op):
@@ -72,6 +73,12 @@ class PatchEmbed(Op):
     def turned(self, x: Feature, y: Feature) -> int:
         """The weights with channels last."""
         return turned(y, self.patch, x.dim * self.patch**2)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The convolution of the map, the extra tokens past it."""
+        image, extras = s.map_and_extras()
+        image = conv2d(image, y.dim, (self.patch, self.patch), self._stride)
+        return s.with_map(image, carried_tokens(extras, y.dim))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Widths, patch and stride, and whether extra tokens need their linear map."""

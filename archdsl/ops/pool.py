@@ -10,6 +10,7 @@ from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
 from archdsl.ops._memory import apart
 from archdsl.ops._types import word
+from archdsl.tape import Flow, Part, amax, reduced
 
 
 class Pool(Op):
@@ -42,6 +43,11 @@ class Pool(Op):
     def workspace(self, x: Feature, y: Feature) -> int:
         """Patches that stand between extra tokens."""
         return apart(x)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """A mean keeps nothing, a maximum what it is taken of and itself."""
+        patches, _ = s.take_apart()
+        return Flow(amax(patches, 1) if self.kind == "max" else reduced(patches, 1), ())
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The kind."""

@@ -10,6 +10,7 @@ from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
 from archdsl.ops._places import need_tokens
 from archdsl.ops._types import word
+from archdsl.tape import Flow, Part, add, parameter
 
 
 class Position(Op):
@@ -37,6 +38,10 @@ class Position(Op):
     def params(self, x: Feature, y: Feature) -> int:
         """tokens * C."""
         return x.tokens * x.dim
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The sum keeps nothing."""
+        return s.with_x(add(s.x, parameter(s.x, 1, *s.x.shape[1:])))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width and places."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
 from archdsl.ops._memory import Alive, behind, size
+from archdsl.tape import Flow, Part, add
 
 
 class Residual(Op):
@@ -36,3 +37,10 @@ class Residual(Op):
         """The branch, then its result and the sum."""
         inside, out = behind(parts), size(y)
         return Alive(max(inside.peak, inside.result + out), out)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The sum keeps nothing."""
+        branch = s
+        for part in parts:
+            branch = part(branch)
+        return s.with_x(add(s.x, branch.x))

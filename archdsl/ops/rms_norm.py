@@ -8,6 +8,7 @@ from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
 from archdsl.ops._memory import size
 from archdsl.ops._types import Positive
+from archdsl.tape import Flow, Part, rms_norm
 
 
 class RmsNorm(Op):
@@ -35,6 +36,10 @@ class RmsNorm(Op):
     def workspace(self, x: Feature, y: Feature) -> int:
         """The squares, then the result before the weights."""
         return size(x)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The norm of every token."""
+        return s.with_x(rms_norm(s.x))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width and eps."""

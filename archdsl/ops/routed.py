@@ -12,6 +12,7 @@ from archdsl.features import Feature, Order, visited_grid
 from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
 from archdsl.ops._memory import Alive, size
 from archdsl.ops._types import Flag, Orders, word
+from archdsl.tape import Flow, Part, Tensor, add, fresh, index_select, keep, moved, scaled, zeros
 
 
 class Routed(Op):
@@ -106,6 +107,41 @@ class Routed(Op):
         """The places of the tokens of each route that leaves the rows, and the way back."""
         ways = {order._replace(reverse=False) for order in self.order if order.path != "rows"}
         return 0, sum(_visited(way, x) + x.tokens for way in ways)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Copies in the order of every route and back, and their sum."""
+        total: Tensor | None = None
+        for order, part in zip(self.order, parts, strict=True):
+            result = self._along(order, part, s)
+            total = result if total is None else add(total, result)
+        if total is None:
+            return s
+        return s.with_x(scaled(total) if self.merge == "mean" and len(self.order) > 1 else total)
+
+    def _along(self, order: Order, part: Part, s: Flow) -> Tensor:
+        if order == Order():
+            return part(s).x
+        x, tokens = s.x, s.x.shape[1]
+        if order.path != "rows":
+            down, across = visited_grid(order.path, order.size, (s.grid[0], s.grid[1]))
+            there = down * across + tokens - s.grid[0] * s.grid[1]
+            if there == tokens:
+                x = index_select(x, there)
+            else:
+                if x.gradient:
+                    keep(x)
+                x = fresh((x.shape[0], there, x.shape[2]), x)
+        if order.reverse:
+            x = moved(x)
+        regions = s.regions
+        if regions is not None:
+            regions = zeros(x, regions.shape[0], x.shape[1], item=8)
+        result = part(Flow(x, (x.shape[1],), (), regions)).x
+        if not self.restore:
+            return result
+        if order.reverse:
+            result = moved(result)
+        return result if order.path == "rows" else index_select(result, tokens)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The routes, how they are merged, and the places they are laid out for."""

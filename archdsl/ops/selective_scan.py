@@ -13,6 +13,7 @@ from archdsl.ops._memory import VALUE_BYTES, size
 from archdsl.ops._places import need_tokens
 from archdsl.ops._types import Count, word
 from archdsl.ops._widths import with_dim
+from archdsl.tape import Flow, Part, decay_rates, linear, selective_scan
 
 
 class SelectiveScan(Op):
@@ -75,6 +76,15 @@ class SelectiveScan(Op):
         """Step sizes, B, C and what the step sizes are made of; A."""
         projected = size(with_dim(x, self._rank(x) + 2 * self.state))
         return size(x) + projected + VALUE_BYTES * x.dim * self.state
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """The projections, the decay rates, and what the scan keeps."""
+        x, rank = s.x, self._rank(y)
+        projected = linear(x, rank + 2 * self.state, bias=False)
+        delta = linear(projected.narrow(2, rank), x.shape[2], self.dt_bias == "twice")
+        B = projected.narrow(2, self.state).unsqueeze(0)
+        A = decay_rates(x, x.shape[2], self.state).unsqueeze(0)
+        return s.with_x(selective_scan(x.unsqueeze(0), delta.unsqueeze(0), A, B, B).select(0))
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, state, rank, and how often the bias counts."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
+from archdsl.tape import Flow, Part, unary
 
 
 class Silu(Op):
@@ -19,3 +20,7 @@ class Silu(Op):
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""
         return x
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Keeps what goes in."""
+        return s.with_x(unary(s.x))

@@ -8,9 +8,10 @@ from typing import ClassVar
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op, PartParameter, ShapeError
 from archdsl.ops._memory import Alive, beside, size
-from archdsl.ops._merges import Merge, merged, merging
+from archdsl.ops._merges import Merge, merged, merged_flow, merging
 from archdsl.ops._places import need_division
 from archdsl.ops._widths import with_dim
+from archdsl.tape import Flow, Part
 
 
 class Split(Op):
@@ -42,6 +43,11 @@ class Split(Op):
         """All results, and what is made of them; the shares are views of the input."""
         inside, out = beside(parts), size(y)
         return Alive(max(inside.peak, inside.result + merging(len(parts), self.merge, out)), out)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Every branch on a view of its channels, and the merge."""
+        share = s.with_x(s.x.narrow(2, s.x.shape[2] // len(parts)))
+        return merged_flow([part(share) for part in parts], self.merge)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How the results are merged."""

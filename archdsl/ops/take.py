@@ -13,6 +13,7 @@ from archdsl.ops._base import Infer, Op
 from archdsl.ops._memory import Alive, apart, size
 from archdsl.ops._places import need_extra, need_tokens
 from archdsl.ops._types import word
+from archdsl.tape import Flow, Part, zeros
 
 _WRITE = {"registers": "registers(4)", "class_token": "class_token"}
 
@@ -50,6 +51,17 @@ class Take(Op):
         kinds = [-1] if self.what == "patches" else [i for i, e in enumerate(x.extras) if e.kind == self.what]
         taken = size(y) if any(runs.count(kind) > 1 for kind in kinds) else 0
         return Alive(apart(x), taken)
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """A copy, unless all tokens are taken; nothing is kept."""
+        patches, extras = s.take_apart()
+        if self.what == "patches":
+            regions = s.regions
+            if regions is not None:
+                regions = zeros(s.x, regions.shape[0], patches.shape[1], item=8)
+            return Flow(patches.contiguous(), s.grid, (), regions)
+        found = next(x for extra, x in zip(s.extras, extras, strict=True) if extra.kind == self.what)
+        return Flow(found.contiguous(), y.grid)
 
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The tokens taken."""

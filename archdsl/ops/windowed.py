@@ -16,7 +16,8 @@ from archdsl.ops._divisors import divisors_near
 from archdsl.ops._memory import Alive, apart, behind, on_map, size
 from archdsl.ops._places import need_map
 from archdsl.ops._types import Count, Flag, Natural, describe, word
-from archdsl.ops._widths import carried_macs, carried_params
+from archdsl.ops._widths import carried_macs, carried_params, carried_tokens
+from archdsl.tape import Flow, Part, Tensor, fresh, joined, moved, pad, zeros
 
 Line = Literal["row", "column"]
 """A window as long as the map."""
@@ -183,6 +184,54 @@ class Windowed(Op):
         leave = result + max(joined * (1 + rolled), joined + out * bool(padded or y.extras))
         return Alive(max(enter, windows + seen + inside.peak, leave), out)
 
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        """Copies as windows and back; what the parts keep inside."""
+        inside, waiting = self.enter(s)
+        for part in parts:
+            inside = part(inside)
+        return self.leave(inside, s, carried_tokens(waiting, y.dim))
+
+    def enter(self, s: Flow) -> tuple[Flow, tuple[Tensor, ...]]:
+        """The windows, and the extra tokens that wait outside."""
+        sides, padded, roll = self._cutting(s.grid)
+        patches, extras = s.take_apart()
+        x = _cut(patches, s.grid, sides, padded, roll)
+        windows = padded[0] // sides[0] * (padded[1] // sides[1])
+        regions: Tensor | None = None
+        if roll != (0, 0) or s.regions is not None:
+            outer = 1 if s.regions is None else s.regions.shape[0]
+            regions = zeros(s.x, outer * windows, sides[0] * sides[1], item=8)
+        if self.extras == "past" or not extras:
+            return Flow(x, sides, (), regions), extras
+        kinds = tuple(e._replace(at="start") for e in s.extras)
+        copies = tuple(fresh((e.shape[0] * windows, *e.shape[1:]), e) for e in extras)
+        inside = joined(x, copies, sides, kinds)
+        if regions is not None:
+            regions = zeros(s.x, regions.shape[0], inside.x.shape[1], item=8)
+        return inside._replace(regions=regions), ()
+
+    def leave(self, inside: Flow, s: Flow, waiting: tuple[Tensor, ...]) -> Flow:
+        """The map put together behind `inside`, as it was in `s`."""
+        (high, wide), padded, roll = self._cutting(s.grid)
+        down, across = padded[0] // high, padded[1] // wide
+        patches, copies = inside.take_apart()
+        images, channels = patches.shape[0] // (down * across), patches.shape[2]
+        x = patches.reshape(images, down, across, high, wide, channels).transpose(2, 3)
+        x = x.reshape(images, *padded, channels)
+        if roll != (0, 0):
+            x = moved(x)
+        x = x.narrow(1, s.grid[0]).narrow(2, s.grid[1]).flatten(1, 2).contiguous()
+        extras = waiting or tuple(fresh((images, *e.shape[1:]), e) for e in copies)
+        return joined(x, extras, s.grid, s.extras)._replace(regions=s.regions)
+
+    def _cutting(self, grid: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """Sides of a window, of the padded map, and by how much that is rolled."""
+        height, width = grid
+        high, wide = sides = self._fitted(height, width)
+        padded = (ceil(height / high) * high, ceil(width / wide) * wide)
+        roll = (self.shift if padded[0] > high else 0, self.shift if padded[1] > wide else 0)
+        return sides, padded, roll
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The windows, and the widths of the extra tokens' linear map where there is one."""
         return {
@@ -192,3 +241,23 @@ class Windowed(Op):
             "extras": self.extras,
             "project": (x.dim, y.dim) if self.params(x, y) else None,
         }
+
+
+def _cut(
+    patches: Tensor,
+    grid: tuple[int, ...],
+    sides: tuple[int, int],
+    padded: tuple[int, int],
+    roll: tuple[int, int],
+) -> Tensor:
+    """Patches (B, N, C) as windows (B * windows, T, C)."""
+    high, wide = sides
+    batch, _, channels = patches.shape
+    x = patches.reshape(batch, *grid, channels)
+    if padded != grid:
+        x = pad(x, 0, padded[0] - grid[0], padded[1] - grid[1], 0)
+    if roll != (0, 0):
+        x = moved(x)
+    down, across = padded[0] // high, padded[1] // wide
+    x = x.reshape(batch, down, high, across, wide, channels).transpose(2, 3)
+    return x.reshape(batch * down * across, high * wide, channels)

@@ -49,7 +49,8 @@ def test_rows_and_stages_add_up(name: str) -> None:
     for rows in (total.rows, total.stages):
         assert sum(r.params for r in rows) == total.params
         assert sum((r.macs for r in rows), Macs()) == total.macs
-        assert sum(r.activation_bytes for r in rows) == total.activation_bytes
+        assert sum(r.saved.each for r in rows) == total.saved.each == total.activation_bytes
+        assert sum(r.saved.fixed for r in rows) == total.saved.fixed
     assert [r.path for r in total.rows] == [path for path, _ in architecture.top()]
     assert [r.path for r in total.stages] == ["stem", *(s.name for s in architecture.stages), "head"]
 
@@ -61,19 +62,10 @@ def _linear(out: int) -> Node:
     return make_node(Linear(out=out), X)
 
 
-def test_activations_are_the_operators_outputs_at_four_bytes() -> None:
-    branch = make_node(Residual(), X, [lambda x: make_node(Linear(), x)])
-    node = make_node(Chain(), X, [lambda _: branch, lambda x: make_node(Linear(out=16), x)])
-    tokens = 2 * 3
-    expected = 4 * tokens * (8 + 8 + 16)  # linear, residual, linear; the chain has no output of its own
-    assert Subtotals().row("", node).activation_bytes == expected
-
-
-def test_windows_count_in_macs_and_activations() -> None:
+def test_windows_count_in_macs() -> None:
     window = Feature(8, (2, 3), windows=5)
     row = Subtotals().row("", make_node(Linear(out=16), window))
     assert row.macs.linear == 5 * 6 * 8 * 16
-    assert row.activation_bytes == 4 * 5 * 6 * 16
     assert row.params == 8 * 16 + 16
 
 

@@ -13,14 +13,15 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "archdsl"
 
-GRAPH = {"diagnostics", "features", "lang", "ops"}
+GRAPH = {"diagnostics", "features", "lang", "ops", "tape"}
 COMPILER = GRAPH | {"graph", "nn", "kernels"}
 BELOW: dict[str, set[str]] = {
     "diagnostics": set(),
     "features": set(),
     "kernels": set(),
     "lang": {"diagnostics"},
-    "ops": {"features"},
+    "ops": {"features", "tape"},
+    "tape": {"features"},
     "nn": {"features", "kernels"},
     "graph": GRAPH,
     "compiler": COMPILER,
@@ -29,7 +30,7 @@ BELOW: dict[str, set[str]] = {
     "nas": COMPILER | {"compiler", "weights", "tasks"},
     "cli": COMPILER | {"compiler", "weights", "tasks", "nas"},
 }
-NO_TORCH = ("diagnostics", "features", "lang", "ops", "graph")
+NO_TORCH = ("diagnostics", "features", "lang", "ops", "graph", "tape")
 
 
 class Import(NamedTuple):

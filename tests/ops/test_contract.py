@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from archdsl import ops
 from archdsl.features import Extra, Feature
 from archdsl.ops import Count, Infer, Macs, Op, ShapeError
+from archdsl.tape import Flow, Part, mul, parameter, scaled
 from archdsl.testing import check_op
 
 
@@ -117,6 +118,20 @@ class Widened(Right):
     module: ClassVar[str] = f"{__name__}:Wide"
 
 
+class Remembered(Right):
+    """`scaled(groups)`."""
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        return s.with_x(mul(s.x, parameter(s.x, y.dim)))
+
+
+class Forgotten(Right):
+    """`scaled(groups)`."""
+
+    def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
+        return s.with_x(scaled(s.x))
+
+
 class Unexplained(Right):
     """`scaled`: y = weight * x."""
 
@@ -147,6 +162,14 @@ class Crashing(Right):
 def test_a_right_operator_passes() -> None:
     check_op(Right)
     check_op(Right, values={"groups": st.sampled_from([1, 2])}, examples=10)
+    check_op(Remembered, examples=10)
+
+
+@pytest.mark.parametrize("name", sorted(ops.names()))
+def test_what_training_keeps_is_told_by_every_operator(name: str) -> None:
+    op = ops.find(name)
+    assert op is not None
+    assert op.trace is not Op.trace
 
 
 @pytest.mark.parametrize(
@@ -158,6 +181,7 @@ def test_a_right_operator_passes() -> None:
         (Unused, "no gradient reaches unused"),
         (Crossed, "not close"),
         (Widened, "returns torch.float32 for bfloat16"),
+        (Forgotten, "for the backward, `trace` tells"),
         (Unexplained, "does not explain groups"),
         (Unhelpful, "no next step"),
         (Refusing, "no input was accepted"),
