@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from archdsl.diagnostics import Diagnostic, DiagnosticError, Source
+from archdsl.graph.architecture import Architecture
+from archdsl.graph.block_times import Prediction, predict
 from archdsl.graph.variation import Base
 from archdsl.lang import parse_expression, parse_path
 from archdsl.lang import tree as t
@@ -13,6 +15,7 @@ from archdsl.lang.to_text import to_text
 from archdsl.nas.assembly import Assembly, BuiltOnce
 from archdsl.nas.conditions import Requirement
 from archdsl.nas.domains import Fixed, Line, VariedSpace
+from archdsl.nas.plan import Objective
 from archdsl.nas.space import Candidate, Point, Refusal
 from archdsl.nas.varying import field_of
 from archdsl.tasks import Task
@@ -28,6 +31,7 @@ class VariedCandidates:
         task: before it is varied.
         seeds: of the runs behind every candidate.
         requirements: what a candidate has to meet.
+        predicted: objectives whose value is the sum of block times.
     """
 
     base: Base
@@ -35,6 +39,7 @@ class VariedCandidates:
     task: Task
     seeds: tuple[int, ...]
     requirements: tuple[Requirement, ...] = ()
+    predicted: tuple[Objective, ...] = ()
     _assembly: Assembly = field(init=False)
     _names: tuple[str, ...] = field(init=False)
 
@@ -51,7 +56,17 @@ class VariedCandidates:
             excess = requirement.excess(found)
             if excess is not None:
                 return Refusal(point, found.changes, requirement.reason(found), excess)
-        return found
+        return self._with_times(found) if self.predicted else found
+
+    def _with_times(self, candidate: Candidate) -> Candidate | Refusal:
+        """With predicted times; refused where a table lacks a block."""
+        found: dict[str, float] = {}
+        for objective in self.predicted:
+            why = lacking(objective, candidate.architecture)
+            if why is not None:
+                return Refusal(candidate.point, candidate.changes, why, 1.0)
+            found[objective.text] = _prediction(objective, candidate.architecture).seconds
+        return replace(candidate, predicted=found)
 
     def whatever_required(self, point: Point) -> Candidate | Refusal:
         """What a point stands for; refused where a shape does not fit."""
@@ -106,6 +121,22 @@ class VariedCandidates:
             return self.task
         sight = self.base.sight
         return self.task.changed({name: sight.written_out(value) for name, value in fields.items()})
+
+
+def _prediction(objective: Objective, architecture: Architecture) -> Prediction:
+    if objective.times is None:
+        raise LookupError(f"{objective.text} has no table")
+    return predict(architecture, objective.times, objective.batch or 1)
+
+
+def lacking(objective: Objective, architecture: Architecture) -> str | None:
+    """Which blocks of an architecture the table of an objective lacks, on one line; None for none."""
+    missing = _prediction(objective, architecture).missing
+    if not missing:
+        return None
+    first, *rest = missing
+    more = f" and {len(rest)} more" if rest else ""
+    return f"{objective.table} has no time of {first.name} on {first.input}{more}, batch {objective.batch}"
 
 
 def _reason(d: Diagnostic) -> str:

@@ -12,8 +12,8 @@ from archdsl.graph.variation import Sight
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import to_text
 from archdsl.nas.forms import unwrapped
+from archdsl.nas.objectives import DEFAULT_BATCH, MAX_BATCH
 from archdsl.nas.plan import COUNTED, MEASURED, ClaimPlan, Comparison, Side
-from archdsl.nas.settings import DEFAULT_BATCH, MAX_BATCH
 from archdsl.tasks import Task
 
 Try = Callable[[Sequence[t.Argument]], None]

@@ -41,7 +41,7 @@ def identity(
         [[str(v.path), to_text(plain(v.domain))] for v in varied],
         [to_text(plain(line.condition)) for line in search.body if isinstance(line, t.Require)],
         task.text(),
-        [[o.direction, o.text] for o in objectives],
+        [[o.direction, o.text, *_table(o)] for o in objectives],
         _proposed(sampler),
         [list(rungs), None if halving is None else halving.eta],
         list(seeds),
@@ -52,3 +52,10 @@ def identity(
 def _proposed(sampler: Sampler) -> list[object]:
     form: list[object] = [sampler.name, sampler.seed, sampler.population]
     return [*form, sampler.tournament, sampler.crossover] if sampler.name == "evolution" else form
+
+
+def _table(objective: Objective) -> list[str]:
+    """What stands in the table of an objective, as a number."""
+    if objective.times is None:
+        return []
+    return [hashlib.sha256(objective.times.model_dump_json().encode()).hexdigest()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from archdsl.diagnostics import Diagnostic, Source, Span
 from archdsl.graph.architecture import Architecture
+from archdsl.graph.block_times import BlockTimes
 
 if TYPE_CHECKING:
     from archdsl.nas.space import Candidates, Space, Whole
@@ -25,16 +26,28 @@ class Objective:
         metric: a score of the task (`accuracy`), `params`, `macs`, `latency` or `throughput`.
         maximize: else it is minimized.
         batch: images at once, for what is measured.
+        table: the file of block times, as written, where a latency is their sum and not measured.
+        times: what stands in it.
     """
 
     metric: str
     maximize: bool
     batch: int | None = None
+    table: str | None = None
+    times: BlockTimes | None = field(default=None, compare=False, repr=False)
 
     @property
     def text(self) -> str:
         """As the language writes it, also its name in tables: `accuracy`, `latency(batch = 64)`."""
-        return self.metric if self.batch is None else f"{self.metric}(batch = {self.batch})"
+        if self.batch is None:
+            return self.metric
+        table = "" if self.table is None else f', table = "{self.table}"'
+        return f"{self.metric}(batch = {self.batch}{table})"
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is measured where the task runs."""
+        return self.metric in MEASURED and self.table is None
 
     @property
     def direction(self) -> str:

@@ -23,13 +23,13 @@ from archdsl.nas.few_tokens import FewTokens
 from archdsl.nas.fitting import misfits
 from archdsl.nas.forms import unwrapped
 from archdsl.nas.identity import identity
+from archdsl.nas.objectives import read_objectives, without_times
 from archdsl.nas.plan import Budget, ClaimPlan, Limit, Objective, Sampler, SearchPlan
 from archdsl.nas.settings import (
     SETTINGS,
     read_budget,
     read_halving,
     read_limit,
-    read_objectives,
     read_sampler,
     read_seeds,
     read_switch,
@@ -103,12 +103,15 @@ class Reader:
         self._lacking()
         if task is None or base is None or architecture is None:
             return None
-        candidates = VariedCandidates(base, space, task, seeds, requirements)
+        predicted = tuple(o for o in objectives if o.times is not None)
+        candidates = VariedCandidates(base, space, task, seeds, requirements, predicted)
         few = FewTokens(report)
         few.look(architecture, self._image())
         if space.lines:
             self.looked = try_space(candidates, self.search, few, report)
         report.add(*base.untaken())
+        if not self._errors():
+            report.add(*without_times(candidates, self.settings, self.path))
         rungs = halving.rungs if halving is not None else (task.epochs,)
         sides = self.settings["arch"].value, task, objectives, sampler, rungs, halving, seeds
         plan = SearchPlan(

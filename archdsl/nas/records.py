@@ -33,6 +33,7 @@ class Subject:
         draw: number of the draw that proposed it.
         round: of proposals, from 0; a later round knows how the earlier ones ended.
         executor: who runs it.
+        predicted: times by `Objective.text`, for objectives with a table.
     """
 
     point: dict[str, Choice]
@@ -46,6 +47,7 @@ class Subject:
     draw: int
     round: int
     executor: str
+    predicted: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, found: Candidate | Refusal, task: str, draw: int, round_: int, executor: str) -> Subject:
@@ -56,7 +58,7 @@ class Subject:
         architecture = found.architecture
         return cls(
             point, changes, architecture.to_source(), task, architecture.digest(), found.key,
-            found.params, found.macs, draw, round_, executor,
+            found.params, found.macs, draw, round_, executor, dict(found.predicted),
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -159,7 +161,8 @@ class Record:
         """What needs no training; nothing for what was refused."""
         if self.progress.state is State.REFUSED:
             return {}
-        return {"params": float(self.subject.params), "macs": float(self.subject.macs)}
+        found = {"params": float(self.subject.params), "macs": float(self.subject.macs)}
+        return {**found, **self.subject.predicted}
 
     @property
     def values(self) -> dict[str, float]:

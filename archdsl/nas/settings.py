@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from archdsl.diagnostics import Span, did_you_mean
-from archdsl.graph.elaboration.report import Report, SpecError, mistake
+from archdsl.graph.elaboration.report import SpecError, mistake
 from archdsl.graph.variation import Sight
 from archdsl.lang import tree as t
 from archdsl.lang.to_text import number_text
 from archdsl.nas.evolution import POPULATION
 from archdsl.nas.forms import parts_of, unwrapped
-from archdsl.nas.plan import COUNTED, MEASURED, Budget, Halving, Limit, Objective, Sampler
+from archdsl.nas.plan import Budget, Halving, Limit, Sampler
 from archdsl.tasks import Task
 
 SETTINGS = (
@@ -30,8 +30,6 @@ SAMPLERS: Mapping[str, tuple[str, ...]] = {
 MAX_SEED = 2**32 - 1
 MAX_SEEDS = 1000
 MAX_COUNT = 10**9
-MAX_BATCH = 65_536
-DEFAULT_BATCH = 64
 LEAST_MEMORY = 64 * 10**6
 """A process that trains does not start in less."""
 _EXAMPLES = {
@@ -150,43 +148,6 @@ def listed(expr: t.Expr) -> tuple[t.Expr, ...]:
     """The items of a list, or the value alone."""
     expr = unwrapped(expr)
     return expr.items if isinstance(expr, t.List) else (expr,)
-
-
-def read_objectives(
-    settings: Sequence[t.Setting], sight: Sight, task: Task | None, report: Report
-) -> tuple[Objective, ...]:
-    """What `maximize` and `minimize` name, in the order of the text."""
-    found: dict[str, Objective] = {}
-    for setting in settings:
-        for expr in listed(setting.value):
-            with report.guard():
-                metric, batch = read_metric(Values(setting.name, sight), expr, task)
-                objective = Objective(metric, setting.name == "maximize", batch)
-                if objective.text in found:
-                    raise mistake(
-                        "E403", f"`{objective.text}` is an objective twice", expr.span, "named before",
-                        help="leave one out",
-                    )  # fmt: skip
-                found[objective.text] = objective
-        if not listed(setting.value):
-            wrong = Values(setting.name, sight).wrong("the list is empty", setting.value.span, "no metric")
-            report.add(*wrong.diagnostics)
-    return tuple(found.values())
-
-
-def read_metric(values: Values, expr: t.Expr, task: Task | None) -> tuple[str, int | None]:
-    """A metric, and the images at once where it is measured.
-
-    Raises:
-        SpecError, DiagnosticError: E403.
-    """
-    scores = type(task).scores if task is not None else ("accuracy",)
-    name, call = values.call(expr, (*scores, *COUNTED, *MEASURED))
-    if name not in MEASURED:
-        values.arguments(call)
-        return name, None
-    batch = values.arguments(call, "batch").get("batch")
-    return name, DEFAULT_BATCH if batch is None else values.whole(batch, 1, MAX_BATCH, "a batch")
 
 
 def read_sampler(expr: t.Expr, sight: Sight) -> Sampler:

@@ -129,6 +129,7 @@ class Candidate:
         params: exact.
         macs: exact, for one image.
         built: makes its key and its architecture.
+        predicted: seconds by `Objective.text`, for objectives with a table of block times.
     """
 
     point: Point
@@ -137,6 +138,7 @@ class Candidate:
     params: int
     macs: int
     built: Built = field(compare=False, repr=False)
+    predicted: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

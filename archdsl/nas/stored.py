@@ -199,7 +199,7 @@ def _description(plan: SearchPlan, executor: str) -> dict[str, Any]:
         "identity": plan.identity,
         "text": plan.source.text,
         "base": plan.base.to_source(),
-        "objectives": [[o.metric, o.maximize, o.batch] for o in plan.objectives],
+        "objectives": [[o.metric, o.maximize, o.batch, o.table] for o in plan.objectives],
         "seeds": len(plan.seeds),
         "conditions": {
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from archdsl.nas.beside import clean
 from archdsl.nas.halving import place
 from archdsl.nas.jobs import Failure, Job, Report
-from archdsl.nas.plan import MEASURED, SearchPlan
+from archdsl.nas.plan import SearchPlan
 from archdsl.nas.proposals import Proposal, Proposals, pruned, restored, running
 from archdsl.nas.records import CANDIDATE, RECORD, Progress, Record, Subject, read
 from archdsl.nas.results import State
@@ -150,7 +150,7 @@ class Trials:
         plan = self._plan
         return Job(
             record.job, record.subject.arch, record.subject.task, plan.seeds, plan.rungs,
-            tuple((o.metric, o.batch or 1) for o in plan.objectives if o.metric in MEASURED),
+            tuple((o.metric, o.batch or 1) for o in plan.objectives if o.measured),
             str(self._folder / "trials" / record.job), "validation", plan.limit.seconds, plan.limit.memory,
         )  # fmt: skip
 

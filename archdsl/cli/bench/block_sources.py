@@ -45,7 +45,7 @@ def sources_of(names: Sequence[str], seed: int) -> Sources:
     for name in names:
         shipped = name in library.index() and file_of(name) is None and not Path(name).exists()
         if shipped or name.endswith(".search"):
-            plans.append(read_search(name))
+            plans.append(read_search(name, {"minimize": "macs"}))  # it may name the table to be measured
             continue
         unit, main = unit_of(name)
         chosen: list[str | None] = [main] if main is not None else [*unit.arches] or [None]
