@@ -39,8 +39,9 @@ def tell_counters() -> None:
     for operator, formula in formulas.items():
         register_flop_formula(operator)(formula)
     for mode in _get_current_dispatch_mode_stack():
-        if isinstance(mode, FlopCounterMode):
-            mode.flop_registry.update({operator: flop_registry[operator] for operator in formulas})
+        counter = getattr(mode, "counter", mode)  # a mode of its own in newer releases of torch
+        if isinstance(counter, FlopCounterMode):
+            counter.flop_registry.update({operator: flop_registry[operator] for operator in formulas})
 
 
 def _conv1d(x: Size, weight: Size, *_: object, **__: object) -> int:

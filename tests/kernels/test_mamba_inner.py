@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from archdsl.kernels.mamba_inner import Inputs, mamba_inner, reference
 from archdsl.kernels.mamba_inner.operator import forward_operator
@@ -200,3 +200,16 @@ def test_floating_point_operations_are_counted() -> None:
     with FlopCounterMode(display=False) as counter:
         y.sum().backward()
     assert counter.get_total_flops() == 2 * 2 * steps * (3 * convolved + 2 * projected + 3 * stepped)
+
+
+def test_a_running_counter_is_told_of_operators_at_their_first_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = draw()
+    with FlopCounterMode(display=False) as known:
+        mamba_inner(x)
+    for operator in [o for o in flop_registry if "archdsl" in str(o)]:
+        monkeypatch.delitem(flop_registry, operator)
+    with FlopCounterMode(display=False) as counter:
+        mamba_inner(x)
+    assert counter.get_total_flops() == known.get_total_flops() > 0
