@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich import box
-from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from archdsl.cli.tables import console, stage_table
+from archdsl.cli.part_costs import Run, print_bound, print_parts, time_text
+from archdsl.cli.tables import Spared, console, fitting, stage_table
 from archdsl.graph.comparison import Compared, Comparison
 from archdsl.graph.elaboration.files import Unit
 from archdsl.graph.listing import Listed, about, numbered
@@ -24,8 +24,6 @@ DIFFERS = "≠"
 """Behind a printed count that is not ours, rounded to its digits."""
 MIN_NAME = 24
 """Columns that names can do with; longer ones go on in the next line where there is little room."""
-LAST_TO_GO = 2
-"""Columns that are spared sooner than these go before a name is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +39,22 @@ class Group:
     rows: tuple[Listed, ...]
 
 
-def print_costs(groups: Sequence[Group], by_class: bool = False) -> None:
+def print_costs(groups: Sequence[Group], by_class: bool = False, run: Run | None = None) -> None:
     """Prints one architecture by its stages, several as rows: those of a file together under its title.
 
     Args:
         groups: as asked for.
         by_class: print the classes of multiply-accumulates instead of what is published.
+        run: the device and the images whose bound is told.
     """
     out = console()
     rows = [row for group in groups for row in group.rows]
     if len(rows) == 1:
-        _print_one(out, rows[0])
+        _print_one(out, rows[0], run)
     else:
         alone = tuple(row for group in groups if len(group.rows) == 1 for row in group.rows)
         if alone:
-            _print_rows(out, alone, by_class)
+            _print_rows(out, alone, by_class, run)
         explained = False
         for group in groups:
             if len(group.rows) > 1:
@@ -63,14 +62,14 @@ def print_costs(groups: Sequence[Group], by_class: bool = False) -> None:
                     out.print()
                 title = f"[bold]{escape(group.unit.source.name)}[/]"
                 out.print(f"{title}  {escape(said)}" if (said := about(group.unit)) else title)
-                explained = _print_rows(out, group.rows, by_class)
+                explained = _print_rows(out, group.rows, by_class, run)
         for group in groups:
             if not group.rows:
                 out.print(f"{escape(group.unit.source.name)} has definitions alone, no architecture to count")
     out.print(UNITS, style="dim")
 
 
-def _print_one(out: Console, row: Listed) -> None:
+def _print_one(out: Console, row: Listed, run: Run | None) -> None:
     a, total = row.architecture, row.cost
     size = f"{a.image[0]} x {a.image[1]} image, {a.classes} classes"
     out.print(f"[bold]{a.name}[/]  {total.params:,} parameters, {size}")
@@ -80,7 +79,9 @@ def _print_one(out: Console, row: Listed) -> None:
         _print_notes(out, [(" ", row.published.note)] if row.published.note else [])
         for line in _legend([row.published]):
             out.print(line, style="dim")
-    out.print(f"activations of one image: {size_text(total.activation_bytes)} at float32", style="dim")
+    print_parts(out, a, total)
+    if run is not None:
+        print_bound(out, run.bound(a))
 
 
 def _line(published: Comparison) -> Text:
@@ -111,38 +112,19 @@ def _printed(printed: str | None, compared: Compared | None) -> Text:
     return Text(f"{printed} {DIFFERS}", style="yellow")
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A column of the table of rows.
-
-    Args:
-        heading: one or two lines.
-        cells: one for each row; a column without any text is left out.
-        spare: how soon it is left out where there is little room: the highest first; 0: never.
-        left: whether its texts begin together, not end.
-    """
-
-    heading: str
-    cells: Sequence[str | Text]
-    spare: int = 0
-    left: bool = False
-
-    @property
-    def width(self) -> int:
-        """Of its widest cell."""
-        return max(cell_len(line) for text in (self.heading, *self.cells) for line in str(text).split("\n"))
-
-
-def _print_rows(out: Console, rows: Sequence[Listed], by_class: bool) -> bool:
+def _print_rows(out: Console, rows: Sequence[Listed], by_class: bool, run: Run | None) -> bool:
     """Prints a table, its notes and the meaning of its signs; whether there was something to explain."""
     notes = {} if by_class else numbered(rows)
     published = [] if by_class else [row.published for row in rows if row.published is not None]
     columns = [*_counts(rows), *(_classes(rows) if by_class else _published(rows, notes))]
     if not published:
-        columns.append(_Column("activations", [size_text(row.cost.activation_bytes) for row in rows], 7))
+        columns.append(Spared("activations", [size_text(row.cost.activation_bytes) for row in rows], 7))
+    if run is not None:
+        bounds = [time_text(run.bound(row.architecture).total.seconds) for row in rows]
+        columns.append(Spared(f"at least\n{run.device}", bounds))
     columns = [column for column in columns if any(str(cell) for cell in column.cells)]
     names = [row.architecture.name for row in rows]
-    gap, kept = _fitting(columns, min(MIN_NAME, max(map(len, names))), max(map(len, names)), out.width)
+    gap, kept = fitting(columns, min(MIN_NAME, max(map(len, names))), max(map(len, names)), out.width)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, gap), pad_edge=False, header_style="bold")
     table.add_column("arch", style="cyan", overflow="fold", vertical="bottom")
     for column in kept:
@@ -162,29 +144,6 @@ def _print_rows(out: Console, rows: Sequence[Listed], by_class: bool) -> bool:
     for line in explained:
         out.print(line, style="dim")
     return bool(explained)
-
-
-def _fitting(columns: Sequence[_Column], least: int, name: int, width: int) -> tuple[int, list[_Column]]:
-    """The blanks around a column, and the columns for which there is room.
-
-    Args:
-        columns: all, without that of the names.
-        least: columns of the terminal that names can do with, once only the most needed columns are left.
-        name: what they take where there is room.
-        width: of the terminal.
-    """
-    kept = list(columns)
-    while True:
-        inside = sum(column.width for column in kept)
-        spare = max((column.spare for column in kept), default=0)
-        for gap, names in ((1, name), (0, name), (0, least)):
-            if names == least < name and spare > LAST_TO_GO:
-                continue
-            if names + inside + (2 * gap + 1) * len(kept) + 2 <= width:
-                return gap, kept
-        if not spare:
-            return 0, kept
-        kept = [column for column in kept if column.spare != spare]
 
 
 def _caption(rows: Sequence[Listed], published: Sequence[Comparison]) -> str:
@@ -217,25 +176,25 @@ def _print_notes(out: Console, notes: Iterable[tuple[str, str]]) -> None:
     out.print(table)
 
 
-def _counts(rows: Sequence[Listed]) -> list[_Column]:
+def _counts(rows: Sequence[Listed]) -> list[Spared]:
     images = ["{} x {}".format(*row.architecture.image) for row in rows]
     return [
-        _Column("image", images if len(set(images)) > 1 else [], 5),
-        _Column("params", [f"{row.cost.params:,}" for row in rows]),
-        _Column("MACs", [short(row.cost.macs.total) for row in rows]),
-        _Column("scan\nMACs", [_nonzero(row.cost.macs.scan) for row in rows], 3),
+        Spared("image", images if len(set(images)) > 1 else [], 5),
+        Spared("params", [f"{row.cost.params:,}" for row in rows]),
+        Spared("MACs", [short(row.cost.macs.total) for row in rows]),
+        Spared("scan\nMACs", [_nonzero(row.cost.macs.scan) for row in rows], 3),
     ]
 
 
-def _classes(rows: Sequence[Listed]) -> list[_Column]:
+def _classes(rows: Sequence[Listed]) -> list[Spared]:
     return [
-        _Column("linear", [_nonzero(row.cost.macs.linear) for row in rows], 1),
-        _Column("conv", [_nonzero(row.cost.macs.conv) for row in rows], 1),
-        _Column("attention", [_nonzero(row.cost.macs.attention) for row in rows], 1),
+        Spared("linear", [_nonzero(row.cost.macs.linear) for row in rows], 1),
+        Spared("conv", [_nonzero(row.cost.macs.conv) for row in rows], 1),
+        Spared("attention", [_nonzero(row.cost.macs.attention) for row in rows], 1),
     ]
 
 
-def _published(rows: Sequence[Listed], notes: Mapping[str, int]) -> list[_Column]:
+def _published(rows: Sequence[Listed], notes: Mapping[str, int]) -> list[Spared]:
     """Printed figures; what we count of what the papers count, where that is not all but scans."""
 
     def cells(cell: Callable[[Comparison], str | Text]) -> list[str | Text]:
@@ -245,13 +204,13 @@ def _published(rows: Sequence[Listed], notes: Mapping[str, int]) -> list[_Column
     others = any(row.published is not None and row.published.counts_otherwise for row in rows)
     likewise = cells(lambda p: "" if p.macs is None else short(p.macs.ours)) if others else []
     return [
-        _Column("published\nas", cells(lambda p: p.figures.row), 6, left=True),
-        _Column("\nin", tables if len(set(tables)) > 1 else [], 7, left=True),
-        _Column("published\nparams", cells(lambda p: _printed(p.figures.params, p.params)), 1),
-        _Column("published\nMACs", cells(lambda p: _printed(p.figures.macs, p.macs)), 1),
-        _Column("counted\nlikewise", likewise, 4),
-        _Column("top-1", cells(lambda p: "" if p.figures.top1 is None else str(p.figures.top1)), 2),
-        _Column("note", cells(lambda p: str(notes.get(p.note, ""))), 1),
+        Spared("published\nas", cells(lambda p: p.figures.row), 6, left=True),
+        Spared("\nin", tables if len(set(tables)) > 1 else [], 7, left=True),
+        Spared("published\nparams", cells(lambda p: _printed(p.figures.params, p.params)), 1),
+        Spared("published\nMACs", cells(lambda p: _printed(p.figures.macs, p.macs)), 1),
+        Spared("counted\nlikewise", likewise, 4),
+        Spared("top-1", cells(lambda p: "" if p.figures.top1 is None else str(p.figures.top1)), 2),
+        Spared("note", cells(lambda p: str(notes.get(p.note, ""))), 1),
     ]
 
 

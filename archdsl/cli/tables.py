@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +24,8 @@ NARROW = 132
 """Under so many columns tables are denser."""
 TINY = 64
 """Under so many columns tables hold only what no other line tells."""
+LAST_TO_GO = 2
+"""Columns that are spared sooner than these go before a name is broken."""
 
 
 class Screen(Console):
@@ -104,3 +107,48 @@ def stage_table(rows: Sequence[StageRow], total: Cost, width: int, extra: Sequen
     for row, *cells in zip(rows, *(column.cells for column in columns), strict=True):
         table.add_row(row.name, *([] if tiny else [Text(row.blocks)]), *cells)
     return table
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """A column that is left out where there is little room.
+
+    Args:
+        heading: one or two lines.
+        cells: one for each row; a column without any text is left out.
+        spare: how soon it is left out where there is little room: the highest first; 0: never.
+        left: whether its texts begin together, not end.
+    """
+
+    heading: str
+    cells: Sequence[str | Text]
+    spare: int = 0
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        """Of its widest cell."""
+        return max(cell_len(line) for text in (self.heading, *self.cells) for line in str(text).split("\n"))
+
+
+def fitting(columns: Sequence[Spared], least: int, name: int, width: int) -> tuple[int, list[Spared]]:
+    """The blanks around a column, and the columns for which there is room.
+
+    Args:
+        columns: all, without that of the names.
+        least: columns of the terminal that names can do with, once only the most needed columns are left.
+        name: what they take where there is room.
+        width: of the terminal.
+    """
+    kept = list(columns)
+    while True:
+        inside = sum(column.width for column in kept)
+        spare = max((column.spare for column in kept), default=0)
+        for gap, names in ((1, name), (0, name), (0, least)):
+            if names == least < name and spare > LAST_TO_GO:
+                continue
+            if names + inside + (2 * gap + 1) * len(kept) + 2 <= width:
+                return gap, kept
+        if not spare:
+            return 0, kept
+        kept = [column for column in kept if column.spare != spare]

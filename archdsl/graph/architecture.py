@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import networkx
 
     from archdsl.graph.cost import Cost
+    from archdsl.graph.roofline import Roofline
 
 Values = tuple[tuple[str, str, Origin], ...]
 """Names with their values as text of the language and where each came from."""
@@ -45,6 +46,20 @@ class Stage:
     feature_norm: Node | None = None
     settings: Values = field(default=(), compare=False)
     span: Span | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def threshold(self) -> int:
+        """6 D for D channels: the tokens L from which on pairs of them cost more than their channels.
+
+        Of the 24 D^2 L + 4 D L^2 operations of a transformer block the second part is L / 6D of the first
+        (MambaOut, arXiv 2405.07992, equation 7). A sequence of more tokens is long; see `is_long`.
+        """
+        return 6 * self.feature.dim
+
+    @property
+    def is_long(self) -> bool:
+        """Whether L > 6 D holds for the whole map, extra tokens included."""
+        return self.feature.tokens > self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +111,26 @@ class Architecture:
             yield "head", self.head
 
     def cost(self) -> Cost:
-        """Parameters, multiply-accumulates and activations of one image, exact."""
+        """Parameters, multiply-accumulates and memory of one image."""
         from archdsl.graph.cost import cost
 
         return cost(self)
+
+    def roofline(self, device: str, *, dtype: str = "float32", batch: int = 1) -> Roofline:
+        """How long a device needs at least: a bound, see `archdsl.graph.roofline`.
+
+        Args:
+            device: `cpu-2core`, `a100`, `h100` or `h200`.
+            dtype: `float32`, `tf32` or `bfloat16`.
+            batch: images at once.
+
+        Raises:
+            DiagnosticError: E515 for a device, or a type, of which no rates are known.
+            ValueError: for fewer than one image.
+        """
+        from archdsl.graph.roofline import roofline
+
+        return roofline(self, device, dtype=dtype, batch=batch)
 
     def digest(self) -> str:
         """The canonical digest: equal digests mean equal functions; see `archdsl.graph.digest`."""

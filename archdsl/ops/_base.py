@@ -159,6 +159,25 @@ class Op(BaseModel):
         """
         return 0
 
+    def by_channel(self, x: Feature, y: Feature) -> int:
+        """Multiply-accumulates of `macs` that are no products of matrices: scans, depthwise convolutions."""
+        return self.macs(x, y).scan
+
+    def exponentials(self, x: Feature, y: Feature) -> int:
+        """Values of exp, log, tanh and erf in one window or image, parts not counted."""
+        return 0
+
+    def moved(self, x: Feature, y: Feature, parts: Sequence[Feature]) -> int:
+        """Numbers read and written at least for one window of `x`, parts and weights not counted.
+
+        By default the input is read and the output written; what is made in between never leaves the chip.
+
+        Args:
+            x, y: input and output.
+            parts: what each of the parts returns.
+        """
+        return x.tokens * x.dim + y.tokens * y.dim
+
     def workspace(self, x: Feature, y: Feature) -> int:
         """Bytes alive at float32 beside input and output at the operator's worst moment, parts not counted.
 

@@ -119,6 +119,10 @@ class Attention(Op):
             return mask
         return fresh((batch, *mask.shape[1:]), mask, grows=True)
 
+    def exponentials(self, x: Feature, y: Feature) -> int:
+        """One for each head and pair of tokens."""
+        return self.heads * x.tokens**2
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, heads and options; the places, where there is a table of offsets for them."""
         return {

@@ -45,6 +45,10 @@ class Branches(Op):
         """Every branch, and the merge."""
         return merged_flow([part(s) for part in parts], self.merge)
 
+    def moved(self, x: Feature, y: Feature, parts: Sequence[Feature]) -> int:
+        """All results are read, what is made of them is written."""
+        return sum(part.tokens * part.dim for part in parts) + y.tokens * y.dim
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How the results are merged."""
         return {"merge": self.merge}

@@ -42,3 +42,7 @@ class Chain(Op):
         for part in parts:
             s = part(s)
         return s
+
+    def moved(self, x: Feature, y: Feature, parts: Sequence[Feature]) -> int:
+        """Nothing."""
+        return 0

@@ -61,6 +61,10 @@ class Conv1d(Op):
         convolved = conv2d(row, y.dim, (1, self.kernel))
         return s.with_x(convolved.select(2).transpose(1, 2))
 
+    def by_channel(self, x: Feature, y: Feature) -> int:
+        """All."""
+        return self.macs(x, y).conv
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, taps, padding and bias."""
         return {"dim": x.dim, "kernel": self.kernel, "causal": self.causal, "bias": self.bias}

@@ -105,6 +105,10 @@ class Conv2d(Op):
         image = conv2d(image, y.dim, side, self.stride, (self.kernel - 1) // 2)
         return s.with_map(image, carried_tokens(extras, y.dim))
 
+    def by_channel(self, x: Feature, y: Feature) -> int:
+        """All of a depthwise one."""
+        return self.macs(x, y).conv if self.depthwise else 0
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """As torch.nn.Conv2d names them, and whether extra tokens need their linear map."""
         return {

@@ -58,6 +58,10 @@ class DropPath(Op):
             return s
         return s.with_x(mul(x, zeros(x, x.shape[0], *(1,) * (len(x.shape) - 1), grows=True)))
 
+    def moved(self, x: Feature, y: Feature, parts: Sequence[Feature]) -> int:
+        """Outside training nothing."""
+        return 0
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The probability."""
         return {"drop_prob": self.probability}

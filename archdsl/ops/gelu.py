@@ -38,6 +38,10 @@ class Gelu(Op):
         """Keeps what goes in."""
         return s.with_x(unary(s.x))
 
+    def exponentials(self, x: Feature, y: Feature) -> int:
+        """One for each number."""
+        return x.tokens * x.dim
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """As torch.nn.GELU names them."""
         return {"approximate": self.approximate}

@@ -184,6 +184,17 @@ class LinearAttention(Op):
         """Step by step what the module does."""
         return trace(self, s, self._key_dim(y), self._rank(y))
 
+    def by_channel(self, x: Feature, y: Feature) -> int:
+        """The sums along the sequence and the depthwise convolution."""
+        macs = self.macs(x, y)
+        return macs.scan + macs.conv
+
+    def exponentials(self, x: Feature, y: Feature) -> int:
+        """elu of q and k, softplus (exp and log) of the step, what a state decays by."""
+        features = 2 * self._keys(x) if self.kernel == "elu" else 0
+        step = 2 * x.dim if self._rank(x) else 0
+        return x.tokens * (features + step + (x.dim * self._key_dim(x) if self.forget_gate else 0))
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, heads and options."""
         return {

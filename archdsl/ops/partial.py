@@ -70,6 +70,10 @@ class Partial(Op):
             worked_on = part(worked_on)
         return s.with_x(cat([s.x.narrow(2, rest), worked_on.x], 2)) if rest else worked_on
 
+    def moved(self, x: Feature, y: Feature, parts: Sequence[Feature]) -> int:
+        """The channels are put together again."""
+        return 0 if self.channels == x.dim else 2 * y.tokens * y.dim
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How many channels."""
         return {"channels": self.channels}

@@ -44,3 +44,7 @@ class Residual(Op):
         for part in parts:
             branch = part(branch)
         return s.with_x(add(s.x, branch.x))
+
+    def moved(self, x: Feature, y: Feature, parts: Sequence[Feature]) -> int:
+        """Both addends are read, the sum is written."""
+        return 3 * x.tokens * x.dim

@@ -143,6 +143,12 @@ class Routed(Op):
             result = moved(result)
         return result if order.path == "rows" else index_select(result, tokens)
 
+    def moved(self, x: Feature, y: Feature, parts: Sequence[Feature]) -> int:
+        """Routes that leave the rows bring tokens in order and back; the results are merged."""
+        there, back, routes = x.tokens * x.dim, y.tokens * y.dim, len(self.order)
+        moves = sum(order != Order() for order in self.order)
+        return 2 * moves * (there + (back if self.restore else 0)) + (routes + 1) * back * (routes > 1)
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The routes, how they are merged, and the places they are laid out for."""
         return {

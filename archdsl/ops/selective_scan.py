@@ -86,6 +86,10 @@ class SelectiveScan(Op):
         A = decay_rates(x, x.shape[2], self.state).unsqueeze(0)
         return s.with_x(selective_scan(x.unsqueeze(0), delta.unsqueeze(0), A, B, B).select(0))
 
+    def exponentials(self, x: Feature, y: Feature) -> int:
+        """exp(dt A) for each number of the state, softplus (exp and log) of the step."""
+        return x.tokens * x.dim * (self.state + 2)
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """Width, state, rank, and how often the bias counts."""
         return {"dim": x.dim, "state": self.state, "dt_rank": self._rank(x), "dt_bias": self.dt_bias}

@@ -38,3 +38,7 @@ class Shared(Op):
         for part in parts:
             s = part(s)
         return s
+
+    def moved(self, x: Feature, y: Feature, parts: Sequence[Feature]) -> int:
+        """Nothing."""
+        return 0

@@ -24,3 +24,7 @@ class Silu(Op):
     def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
         """Keeps what goes in."""
         return s.with_x(unary(s.x))
+
+    def exponentials(self, x: Feature, y: Feature) -> int:
+        """One for each number."""
+        return x.tokens * x.dim

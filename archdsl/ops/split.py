@@ -49,6 +49,10 @@ class Split(Op):
         share = s.with_x(s.x.narrow(2, s.x.shape[2] // len(parts)))
         return merged_flow([part(share) for part in parts], self.merge)
 
+    def moved(self, x: Feature, y: Feature, parts: Sequence[Feature]) -> int:
+        """All results are read, what is made of them is written."""
+        return sum(part.tokens * part.dim for part in parts) + y.tokens * y.dim
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """How the results are merged."""
         return {"merge": self.merge}

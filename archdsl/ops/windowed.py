@@ -232,6 +232,10 @@ class Windowed(Op):
         roll = (self.shift if padded[0] > high else 0, self.shift if padded[1] > wide else 0)
         return sides, padded, roll
 
+    def moved(self, x: Feature, y: Feature, parts: Sequence[Feature]) -> int:
+        """The map is cut and put together again."""
+        return 2 * (x.tokens * x.dim + y.tokens * y.dim)
+
     def arguments(self, x: Feature, y: Feature) -> dict[str, object]:
         """The windows, and the widths of the extra tokens' linear map where there is one."""
         return {

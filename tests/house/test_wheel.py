@@ -20,6 +20,7 @@ SHIPPED = {
     "archdsl/grammars/arch.lark",
     "archdsl/grammars/values.lark",
     "archdsl/searches/__init__.py",
+    "archdsl/graph/devices.toml",
     "archdsl/specs/__init__.py",
     "archdsl/specs/prelude.arch",
     "archdsl/specs/mamba_r.arch",

@@ -99,4 +99,11 @@ BUILDING = {
         "archdsl bench blocks mamba_r_tiny --table package.json",
         "archdsl bench blocks mamba_r_tiny --table cpu.json",
     ),
+    "E515": Rule(
+        "No rates of that device are known",
+        "`--device` of `archdsl cost` names a device whose peak rates are shipped: `cpu-2core`, `a100`, "
+        "`h100`, `h200`. `--dtype` is a type that it multiplies matrices in; a CPU has no `tf32`.",
+        "archdsl cost mamba_r_tiny --device h20",
+        "archdsl cost mamba_r_tiny --device h200 --dtype bfloat16",
+    ),
 }
