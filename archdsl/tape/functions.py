@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import prod
 
 from archdsl.tape.strides import Numbers, channels_last, contiguous, is_channels_last, pointwise
@@ -13,11 +12,6 @@ from archdsl.tape.tensor import Memory, Tensor, fresh, keep
 def parameter(like: Tensor, *shape: int) -> Tensor:
     """A parameter of the module, on the tape of `like`."""
     return Tensor(shape, contiguous(shape), Memory(0, grows=False, weight=True), like.tape)
-
-
-def buffer(like: Tensor, *shape: int) -> Tensor:
-    """A buffer of the module, on the tape of `like`."""
-    return replace(parameter(like, *shape), gradient=False)
 
 
 def zeros(like: Tensor, *shape: int, item: int = 4, grows: bool = False) -> Tensor:
@@ -201,6 +195,8 @@ def _elements(*operands: Tensor) -> Tensor:
 
 
 def _broadcast(shapes: Sequence[Numbers]) -> Numbers:
+    if all(shape == shapes[0] for shape in shapes):
+        return shapes[0]
     count = max(map(len, shapes))
     aligned = [(1,) * (count - len(s)) + s for s in shapes]
     return tuple(max(sizes) for sizes in zip(*aligned, strict=True))

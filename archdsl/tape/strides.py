@@ -28,7 +28,7 @@ def contiguous(shape: Numbers) -> Numbers:
 def is_contiguous(shape: Numbers, strides: Numbers) -> bool:
     """Whether the last dimension varies fastest, with nothing between; dimensions of size 1 say nothing."""
     step = 1
-    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+    for size, stride in zip(shape[::-1], strides[::-1], strict=True):
         if size != 1:
             if stride != step:
                 return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 
 from archdsl.tape.strides import Numbers, contiguous, is_contiguous, viewed
@@ -41,9 +41,9 @@ class Tape:
     kept: list[Memory] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Tensor:
-    """Shape, strides and memory of a tensor; images and their windows are its first dimension.
+    """Shape, strides and memory of a tensor; images and their windows are its first dimension. Never changed.
 
     Args:
         shape, strides: as PyTorch tells them.
@@ -66,7 +66,7 @@ class Tensor:
     def permute(self, *order: int) -> Tensor:
         """A view with the dimensions in that order."""
         shape, strides = self.shape, self.strides
-        return replace(self, shape=tuple(shape[d] for d in order), strides=tuple(strides[d] for d in order))
+        return self._view(tuple([shape[d] for d in order]), tuple([strides[d] for d in order]))
 
     def transpose(self, a: int, b: int) -> Tensor:
         """A view with two dimensions exchanged."""
@@ -81,7 +81,7 @@ class Tensor:
             shape = tuple(prod(self.shape) // rest if size == -1 else size for size in shape)
         strides = viewed(self.shape, self.strides, shape)
         if strides is not None:
-            return replace(self, shape=shape, strides=strides)
+            return self._view(shape, strides)
         return fresh(shape, self)
 
     def contiguous(self) -> Tensor:
@@ -98,20 +98,18 @@ class Tensor:
     def narrow(self, dim: int, length: int) -> Tensor:
         """A view of `length` places along a dimension; where they begin does not matter."""
         dim %= len(self.shape)
-        return replace(self, shape=(*self.shape[:dim], length, *self.shape[dim + 1 :]))
+        return self._view((*self.shape[:dim], length, *self.shape[dim + 1 :]), self.strides)
 
     def select(self, dim: int) -> Tensor:
         """A view of one place along a dimension, without it."""
-        return replace(self, shape=_without(self.shape, dim), strides=_without(self.strides, dim))
+        return self._view(_without(self.shape, dim), _without(self.strides, dim))
 
     def unsqueeze(self, dim: int) -> Tensor:
         """A view with a dimension of size 1 more."""
         dim %= len(self.shape) + 1
         stride = self.shape[dim] * self.strides[dim] if dim < len(self.shape) else 1
         shape, strides = self.shape, self.strides
-        return replace(
-            self, shape=(*shape[:dim], 1, *shape[dim:]), strides=(*strides[:dim], stride, *strides[dim:])
-        )
+        return self._view((*shape[:dim], 1, *shape[dim:]), (*strides[:dim], stride, *strides[dim:]))
 
     def expand(self, *shape: int) -> Tensor:
         """A view that repeats dimensions of size 1; -1 leaves one as it is."""
@@ -119,7 +117,10 @@ class Tensor:
         own = ((1,) * missing + self.shape, (0,) * missing + self.strides)
         wide = tuple(a if b == -1 else b for a, b in zip(own[0], shape, strict=True))
         strides = tuple(s if a == b else 0 for a, b, s in zip(own[0], wide, own[1], strict=True))
-        return replace(self, shape=wide, strides=strides)
+        return self._view(wide, strides)
+
+    def _view(self, shape: Numbers, strides: Numbers) -> Tensor:
+        return Tensor(shape, strides, self.memory, self.tape, self.gradient)
 
 
 def fresh(
