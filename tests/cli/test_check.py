@@ -104,3 +104,14 @@ def test_mistakes_of_a_search_are_told_like_those_of_a_spec(archdsl: Any, tmp_pa
     assert "error[E402]: a search has no setting `samples`" in done.err
     assert "error[E401]: the search `wrong` has no `task` and `maximize` and `vary`" in done.err
     assert done.out == "1 file checked: 2 errors\n"
+
+
+def test_spaces_are_told_in_json_too(archdsl: Any) -> None:
+    done = archdsl("check", "--json", "registers")
+    assert done.status == 0
+    (row,) = json.loads(done.out)
+    assert (row["severity"], row["code"], row["message"]) == ("info", "", "registers: 16 points")
+    assert row["notes"][0] == "every point compiles (proved); 15 different architectures"
+    space = row["space"]
+    assert (space["points"], space["compiling"], space["distinct"], space["reason"]) == (16, 16, 15, None)
+    assert space["params"] == [13354, 15370]

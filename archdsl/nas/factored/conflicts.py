@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from random import Random
@@ -11,14 +11,14 @@ from archdsl.nas.choosers import Drawn
 from archdsl.nas.domains import VariedSpace
 from archdsl.nas.factored.anatomy import Anatomy, Assignment, Made
 from archdsl.nas.factored.counts import by_choice, paths, reaches_the_end
-from archdsl.nas.factored.states import State
+from archdsl.nas.factored.states import State, upwards
 from archdsl.nas.space import Choice
 
 STEPS = 3_000_000
-"""Edges that are looked at to find all pairs of choices at fault."""
-DRAWN = 300
-"""Points that are drawn to find one that is at fault for another reason."""
-OTHERS = 8
+"""Edges that are looked at to find pairs of choices at fault, and as many to find larger sets."""
+DRAWN = 2_000
+"""Points that are drawn to find those that are at fault for other reasons."""
+OTHERS = 60
 """Sets of more than two choices that are looked for."""
 
 
@@ -69,16 +69,18 @@ class _Search:
     space: VariedSpace
     anatomy: Anatomy
     total: int
+    failing: int = 0
     sets: list[Assignment] = field(default_factory=list)
 
     def run(self) -> Conflicts:
-        compiling = by_choice(self.start)
-        failing = self.total - paths(self.start)
+        states = upwards(self.start)
+        compiling = by_choice(states)
+        self.failing = failing = self.total - paths(self.start)
         if not failing:
             return Conflicts((), 0)
         self._add(frozenset({made}) for made in self.anatomy.made() if made not in compiling)
         if self._explained() < failing:
-            self._pairs(compiling)
+            self._pairs(states, compiling)
         if self._explained() < failing:
             self._larger()
         return Conflicts(self._grouped(), failing - self._explained())
@@ -99,36 +101,33 @@ class _Search:
             if not any(other <= closed[one] for other in self.sets):
                 self.sets.append(one)
 
-    def _pairs(self, compiling: dict[Made, int]) -> None:
-        """All pairs at fault, where finding them takes few enough steps."""
-        suspects = [made for made, count in compiling.items() if self._loses(made, count)]
-        edges = len(compiling) + self.start.number
-        if len(suspects) * edges > STEPS:
-            return
-        order = self.anatomy.sites
-        pairs: list[Assignment] = []
-        for first in suspects:
-            pins = self.anatomy.closed([first]) or {}
-            together = by_choice(self.start, pins)
-            for second in suspects:
-                if order[second[0]].order <= order[first[0]].order or second in together:
-                    continue
-                if self.anatomy.closed([first, second]) is not None:
-                    pairs.append(frozenset({first, second}))
-        self._add(pairs)
+    def _pairs(self, states: Sequence[State], compiling: Mapping[Made, int]) -> None:
+        """Pairs at fault until all points are explained, those of which most points fail first."""
+        made_by = {made: self._points_with(made) for made in compiling}
+        suspects = [made for made, count in compiling.items() if count < made_by[made]]
+        suspects.sort(key=lambda made: Fraction(compiling[made], made_by[made]))
+        edges = sum(len(state.edges) for state in states)
+        for first in suspects[: STEPS // edges]:
+            together = by_choice(states, self.anatomy.closed([first]))
+            self._add(
+                frozenset({first, second})
+                for second in suspects
+                if second not in together and self.anatomy.closed([first, second]) is not None
+            )
+            if self._explained() == self.failing:
+                return
 
-    def _loses(self, made: Made, count: int) -> bool:
-        """Whether some points with this choice do not compile."""
-        closed = self.anatomy.closed([made]) or {}
+    def _points_with(self, made: Made) -> int:
         share = Fraction(1)
-        for name, value in closed.items():
+        for name, value in (self.anatomy.closed([made]) or {}).items():
             share *= self.anatomy.sites[name].chance(value)
-        return count < self._points(share)
+        return self._points(share)
 
     def _larger(self) -> None:
         """Sets of any size, from points drawn at random that nothing known explains."""
         random = Random(0)
         found = 0
+        most = min(OTHERS, STEPS // (self.start.number * 4 * len(self.anatomy.sites) + 1) + 1)
         for _ in range(DRAWN):
             point = self.space.draw(Drawn(random, {}))
             made = set(point.items())
@@ -136,7 +135,7 @@ class _Search:
                 continue
             self._add([self._smallest(list(point.items()))])
             found += 1
-            if found == OTHERS:
+            if found == most or self._explained() == self.failing:
                 return
 
     def _smallest(self, made: Sequence[Made]) -> Assignment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from archdsl.nas.factored.states import Edge, State, upwards
 from archdsl.nas.space import Choice
@@ -14,14 +14,14 @@ def allowed(edge: Edge, pins: Mapping[str, Choice]) -> bool:
     return all(pins.get(name, value) == value for name, value in edge.choices)
 
 
-def paths(start: State, pins: Mapping[str, Choice] | None = None) -> int:
+def paths(start: State) -> int:
     """How many paths lead from a state to the end."""
-    return _behind(start, pins or {})[start.number]
+    return _behind(upwards(start), {})[start.number]
 
 
-def _behind(start: State, pins: Mapping[str, Choice]) -> dict[int, int]:
+def _behind(states: Sequence[State], pins: Mapping[str, Choice]) -> dict[int, int]:
     counts: dict[int, int] = {}
-    for state in upwards(start):
+    for state in states:
         if state.edges:
             ways = (counts[e.target.number] for e in state.edges if not pins or allowed(e, pins))
             counts[state.number] = sum(ways)
@@ -30,14 +30,21 @@ def _behind(start: State, pins: Mapping[str, Choice]) -> dict[int, int]:
     return counts
 
 
-def by_choice(start: State, pins: Mapping[str, Choice] | None = None) -> dict[tuple[str, Choice], int]:
-    """For every choice how many paths make it, among those that make the choices given; 0 is left out."""
+def by_choice(
+    states: Sequence[State], pins: Mapping[str, Choice] | None = None
+) -> dict[tuple[str, Choice], int]:
+    """For every choice how many paths make it, among those that make the choices given; 0 is left out.
+
+    Args:
+        states: from `upwards`; paths begin at the last one.
+        pins: the choices given.
+    """
     pins = pins or {}
-    behind = _behind(start, pins)
+    behind = _behind(states, pins)
     before: dict[int, int] = defaultdict(int)
-    before[start.number] = 1
+    before[states[-1].number] = 1
     out: dict[tuple[str, Choice], int] = defaultdict(int)
-    for state in reversed(upwards(start)):
+    for state in reversed(states):
         here = before[state.number]
         if not here:
             continue

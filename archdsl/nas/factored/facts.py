@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 
@@ -12,6 +13,7 @@ from archdsl.nas.factored.share import Share
 from archdsl.nas.factored.space import FactoredSpace
 
 MIB = 1 << 20
+MANY = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,12 @@ class Facts:
         if self.compiling == self.points:
             out = "every point compiles (proved)"
         else:
-            out = f"{self.compiling:,} of {self.points:,} points compile (proved)"
+            out = f"{told(self.compiling)} of {told(self.points)} points compile (proved)"
         if self.distinct is None:
             return f"{out}; how many architectures differ is unknown: {self.reason}"
         if self.distinct == self.compiling:
             return f"{out}, all architectures different"
-        return f"{out}; {self.distinct:,} different architectures"
+        return f"{out}; {told(self.distinct)} different architectures"
 
     def _costs(self) -> str:
         if self.params is None or self.macs is None or self.memory is None:
@@ -89,7 +91,7 @@ class Facts:
         low, high, all_ = self.share.low, self.share.high, self.share.all
         what = "points drawn" if self.drawn not in (None, self.points) else "architectures"
         if self.share.exact:
-            return f"`require` is met by {low:,} of {all_:,} {what} ({percent(low, all_)})"
+            return f"`require` is met by {told(low)} of {told(all_)} {what} ({percent(low, all_)})"
         bounds = f"between {percent(low, all_, floor)} and {percent(high, all_, ceil)}"
         return f"`require` is met by {bounds} of the {what}"
 
@@ -107,6 +109,11 @@ class Facts:
             "drawn": self.drawn,
             "reason": self.reason,
         }
+
+
+def told(count: int) -> str:
+    """A count of points or architectures: exact up to 15 digits."""
+    return f"{count:,}" if count < MANY else f"{Decimal(count):.2e}"
 
 
 def percent(part: int, whole: int, rounded: Callable[[Fraction], int] = round) -> str:

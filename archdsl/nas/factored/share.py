@@ -10,7 +10,7 @@ from archdsl.nas.factored.distinct import Cost, Distinct, Places
 
 TABLE = 300_000
 """Different costs that are told apart of what can follow a place; more are taken together."""
-ADDITIONS = 3_000_000
+ADDITIONS = 1_000_000
 """For all places together, as nearly as that can be told before."""
 SMALL = 2_000
 """Different costs that are always told apart."""

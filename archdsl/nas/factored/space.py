@@ -23,7 +23,7 @@ from archdsl.nas.factored.labels import digest_of_label
 from archdsl.nas.factored.layers import Layers, layers
 from archdsl.nas.factored.ranges import Ranges, ranges
 from archdsl.nas.factored.share import Share, share
-from archdsl.nas.factored.states import Graph, State, Weight
+from archdsl.nas.factored.states import Graph, State, Weight, upwards
 from archdsl.nas.factored.weaving import TooLargeError, Weaver
 from archdsl.nas.space import Alternatives, Choice, Chooser, Domain, Point
 
@@ -129,7 +129,7 @@ class FactoredSpace:
     @cached_property
     def chosen(self) -> Mapping[Made, int]:
         """For every choice how many points that compile make it; those that never do are left out."""
-        return {} if self.start is None else by_choice(self.start)
+        return {} if self.start is None else by_choice(upwards(self.start))
 
     def points_with(self, made: Made) -> int:
         """How many points make a choice."""

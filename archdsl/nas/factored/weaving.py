@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from archdsl.diagnostics import DiagnosticError
 from archdsl.features import Feature
@@ -20,11 +21,9 @@ from archdsl.nas.factored.states import Choices, Edge, Graph, State, Weight
 from archdsl.nas.forms import terms
 from archdsl.nas.references import filled
 
-ABOVE = 20_000
-"""Ways to choose what acts on the whole architecture, and what acts on one stage."""
 WRITTEN = 5_000
-"""Ways to choose inside one value that is not taken apart."""
-SECTIONS = 60_000
+"""Ways to choose inside one value that is not taken apart, and in the settings of one stage."""
+SECTIONS = 6_000
 """Sections that are built."""
 
 
@@ -107,15 +106,15 @@ class Weaver:
         return self.graph.state(edges)
 
     def _bounded(self) -> None:
-        counted = [("what acts on the whole architecture", self.layers.first)]
-        counted += [(f"the settings of `{stage}`", tuple(own.settings)) for stage, own in self.layers.stages]
-        counted += [(f"single blocks of `{stage}`", own.together) for stage, own in self.layers.stages]
-        for what, lines in counted:
-            count = 1
-            for line in lines:
-                count *= line.form.count or 1
-            if count > ABOVE:
-                raise TooLargeError(f"{what} can be chosen in {count:,} ways, more than {ABOVE:,}")
+        most = SECTIONS // (len(self.layers.stages) + 2)
+        counted = [("what acts on the whole architecture", self.layers.first, most)]
+        for stage, own in self.layers.stages:
+            counted.append((f"the settings of `{stage}`", tuple(own.settings), WRITTEN))
+            counted.append((f"single blocks of `{stage}`", own.together, WRITTEN))
+        for what, lines, most in counted:
+            count = prod(line.form.count or 1 for line in lines)
+            if count > most:
+                raise TooLargeError(f"{what} can be chosen in {count:,} ways, more than {most:,}")
 
     def _count(self, number: int = 1) -> None:
         self._sections += number
