@@ -26,7 +26,7 @@ class Facts:
         points: how many there are, the choices of the task left out.
         compiling: how many of them compile.
         distinct: how many different architectures do.
-        params, macs, memory: what those cost, for one image; memory in bytes of activations.
+        params, macs, memory: what those cost, for one image; memory in bytes that training keeps.
         share: how many of the different architectures meet the requirements; None where nothing is required.
         drawn: where the space does not factor, how many points all of this is known from.
         reason: why something is unknown.
@@ -64,7 +64,7 @@ class Facts:
     def _compile(self) -> str:
         if self.compiling is None:
             return ""
-        if self.drawn is not None and self.drawn != self.points:
+        if self.points is None or self.drawn not in (None, self.points):
             some = f"{self.compiling:,} of {self.drawn:,} points drawn compile"
             return f"{some}; the rest is unknown: {self.reason}"
         if self.compiling == self.points:

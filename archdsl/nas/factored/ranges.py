@@ -18,7 +18,10 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """What the architectures of a space cost, for one image; see `archdsl.nas.factored.states.Weight`."""
+    """What the architectures of a space cost, for one image; see `archdsl.nas.factored.states.Weight`.
+
+    That of memory is exact as far as sums over sections are, see `archdsl.graph.sections.Section.memory`.
+    """
 
     params: Range
     macs: Range

@@ -60,8 +60,8 @@ class Drawn:
 
     @cached_property
     def memory(self) -> int:
-        """Bytes of activations; see `archdsl.graph.cost.Cost`."""
-        return self.space.path(self.choices)[0].memory
+        """Bytes that training keeps for an image; see `archdsl.graph.cost.Cost`."""
+        return self.architecture.cost().activation_bytes
 
     @cached_property
     def digest(self) -> str:

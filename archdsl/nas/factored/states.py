@@ -18,7 +18,7 @@ class Weight(NamedTuple):
     Args:
         params: trainable parameters.
         macs: multiply-accumulates, scans apart.
-        memory: bytes of activations.
+        memory: bytes that training keeps, see `archdsl.graph.sections.Section.memory`.
         operators: how many.
     """
 
