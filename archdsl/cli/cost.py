@@ -112,7 +112,11 @@ def _run(device: str | None, dtype: str | None, batch: int | None) -> Run | None
 
 
 def _row(listed: Listed, run: Run | None) -> dict[str, object]:
+    from archdsl.graph.memory.keeping import checkpointed
+    from archdsl.graph.memory.training import Tracing
+
     a, c = listed.architecture, listed.cost
+    again = checkpointed(a, Tracing())
     stages = {stage.name: stage for stage in a.stages}
     row: dict[str, object] = {
         "name": a.name,
@@ -121,6 +125,7 @@ def _row(listed: Listed, run: Run | None) -> dict[str, object]:
         "classes": a.classes,
         "digest": a.digest(),
         **_counts(c),
+        "checkpointed": {"kept_bytes": again.kept.of(1), "peak_bytes": again.peak(1)},
         "stages": [{"name": row.path, **_counts(row), **_sequence(stages.get(row.path))} for row in c.stages],
     }
     if run is not None:
@@ -148,6 +153,7 @@ def _counts(c: Cost | CostRow) -> dict[str, object]:
         "params": c.params,
         "macs": asdict(c.macs) | {"total": c.macs.total},
         "activation_bytes": c.activation_bytes,
+        "activation_bytes_fixed": c.saved.fixed,
         "peak_bytes": c.peak_bytes,
         "weight_bytes": {name: c.kept.size(name) for name in ("float32", "bfloat16")},
     }

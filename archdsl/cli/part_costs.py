@@ -13,6 +13,8 @@ from archdsl.cli.tables import Spared, fitting
 from archdsl.graph.architecture import Architecture, Stage
 from archdsl.graph.cost import Cost, CostRow
 from archdsl.graph.devices import devices
+from archdsl.graph.memory.keeping import checkpointed
+from archdsl.graph.memory.training import Tracing
 from archdsl.graph.roofline import LIMITS, Roofline, roofline
 from archdsl.graph.views.summary import short, size_text
 
@@ -42,13 +44,18 @@ def print_parts(out: Console, architecture: Architecture, total: Cost) -> None:
         Spared("linear", [_nonzero(row.macs.linear) for row in rows], 3),
         Spared("conv", [_nonzero(row.macs.conv) for row in rows], 3),
         Spared("attention", [_nonzero(row.macs.attention) for row in rows], 3),
-        Spared("training", [size_text(row.activation_bytes) for row in rows], 1),
+        Spared("training", [size_text(row.saved.of(1)) for row in rows], 1),
         Spared("inference", [size_text(row.peak_bytes) for row in rows]),
         Spared("weights", [size_text(row.kept.size()) for row in rows]),
         Spared("L > 6D", [*(_length(stages.get(row.path)) for row in total.stages), ""], 2),
     ]
     missing = _print(out, [row.path for row in total.stages], columns)
-    told = ["memory of one image at float32; L: tokens, D: channels; docs/costs.md has the definitions"]
+    again = checkpointed(architecture, Tracing())
+    kept, most = size_text(again.kept.of(1)), size_text(again.peak(1))
+    told = [
+        "memory of one image at float32; L: tokens, D: channels; docs/costs.md has the definitions",
+        f"training with a checkpoint at every block keeps {kept}, at most {most} in the backward",
+    ]
     if missing:
         told.append(f"too narrow for: {', '.join(missing)}")
     for line in told:

@@ -30,6 +30,8 @@ def test_stages_by_class_and_memory(archdsl: Any) -> None:
     assert any(line.split() == ["stage", *headings, "L", ">", "6D"] for line in lines)
     third = _row(lines, "s3", "linear")
     assert third[-7:] == [*size_text(cost.stages[3].peak_bytes).split(), "36.4", "MiB", "196", "≤", "1,920"]
+    assert third[-9:-7] == size_text(cost.stages[3].saved.of(1)).split()
+    assert any(line.startswith("training with a checkpoint at every block keeps ") for line in lines)
     assert _row(lines, "s1", "linear")[-3:] == ["3,136", ">", "480"]
     assert _row(lines, "total", "linear")[-2:] == size_text(cost.weight_bytes).split()
 
@@ -63,6 +65,8 @@ def test_everything_is_in_the_json(archdsl: Any) -> None:
     cost, bound = a.cost(), a.roofline("h200", dtype="bfloat16", batch=64)
     assert row["peak_bytes"] == cost.peak_bytes
     assert row["weight_bytes"] == {"float32": cost.kept.size(), "bfloat16": cost.kept.size("bfloat16")}
+    assert row["activation_bytes"] + row["activation_bytes_fixed"] == cost.saved.of(1)
+    assert 0 < row["checkpointed"]["kept_bytes"] < row["checkpointed"]["peak_bytes"] < cost.saved.of(1)
     third = row["stages"][3]
     assert (third["name"], third["peak_bytes"]) == ("s3", cost.stages[3].peak_bytes)
     assert (third["tokens"], third["dim"], third["threshold"], third["long"]) == (196, 320, 1920, False)
