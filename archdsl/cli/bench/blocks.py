@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from archdsl.cli.bench.ops import Quick, Svg, Threads
+from archdsl.cli.bench.results import WIDE
 from archdsl.cli.messages import mistake
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -15,14 +16,14 @@ DEVICES = ("cpu", "cuda")
 
 
 def blocks(
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE...", help="Specs, searches, or names of shipped ones."),
-    ],
     table: Annotated[
         Path,
         typer.Option("--table", metavar="FILE", help="The table; blocks that it has are not measured again."),
     ],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE]...", help="Specs and searches; one of 10^9 points by default."),
+    ] = None,
     device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where they run.")] = "cpu",
     dtype: Annotated[str, typer.Option("--dtype", help="float32, bfloat16 or float16.")] = "float32",
     batch: Annotated[int, typer.Option("--batch", min=1, max=4096, help="Images at once.")] = 1,
@@ -56,7 +57,7 @@ def blocks(
     from archdsl.cli.bench.block_runs import Runs
     from archdsl.cli.bench.block_sources import sources_of
 
-    found = sources_of(sources, seed)
+    found = sources_of(sources or [str(WIDE)], seed)
     if check and found.drawn is None:
         raise mistake(
             "E510", "--check draws architectures, and no search is given", help="name a `.search` file"

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import typer
 
+WIDE = Path(__file__).with_name("wide.search")
+"""A search to measure with, of about 10^9 points."""
+
 
 def write(results: Mapping[str, object], out: Path | None) -> None:
     """Writes results to a file, where one is given, and says so."""

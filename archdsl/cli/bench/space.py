@@ -8,28 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from archdsl.cli.bench.ops import Quick
-
-TEXT = """\
-search wide {
-  arch = hybrid(dim = 32, image = 112)
-
-  vary {
-    dim       in 16 .. 64 step 8
-    s1.blocks in 2 x each one_of(gated_conv, conv)
-    s2.blocks in 3 x each one_of(none, linear_attn, gated_conv, conv)
-    s3.heads  in one_of(4, 6, 8)
-    s3.blocks in 6 x each one_of(none, scan(order = both), scan(order = cross), attn, window_attn, conv)
-    s4.blocks in 2 x each one_of(scan(order = both), attn)
-  }
-
-  require params <= 6M and macs <= 400M
-
-  task     = instant
-  maximize = accuracy
-  budget   = trials(100)
-}
-"""
-"""About 10^9 points; six heads divide some widths only, and `none` gives the same blocks in many ways."""
+from archdsl.cli.bench.results import WIDE
 
 
 def space(
@@ -54,7 +33,7 @@ def space(
     from archdsl.cli.bench.results import write
     from archdsl.cli.bench.space_runs import measured
 
-    results: dict[str, Any] = measured(search, TEXT, 500 if quick else samples, seed)
+    results: dict[str, Any] = measured(search or WIDE, 500 if quick else samples, seed)
     for line in told(results):
         typer.echo(line)
     write(results, out)

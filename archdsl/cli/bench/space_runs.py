@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from archdsl.cli.bench.peers.spaces import (
@@ -38,12 +37,11 @@ TRACED = "mambaout_tiny"
 PEER_SAMPLES = 1_000
 
 
-def measured(search: str | None, text: str, samples: int, seed: int) -> dict[str, Any]:
+def measured(search: str | Path, samples: int, seed: int) -> dict[str, Any]:
     """Everything that `archdsl bench space` measures.
 
     Args:
-        search: a file or a name; None for `text`.
-        text: a search.
+        search: a file or a name.
         samples: candidates behind each rate of ours.
         seed: of what is drawn.
 
@@ -51,13 +49,7 @@ def measured(search: str | None, text: str, samples: int, seed: int) -> dict[str
         DiagnosticError: for mistakes in the search, and E510 where its space can't be taken apart.
     """
     before = time.process_time()
-    with TemporaryDirectory() as folder:
-        if search is None:
-            path = Path(folder) / "wide.search"
-            path.write_text(text, encoding="utf-8")
-            plan = read_search(path)
-        else:
-            plan = read_search(search)
+    plan = read_search(search)
     candidates, space = plan.candidates, plan.space
     if not isinstance(candidates, VariedCandidates) or not isinstance(space, VariedSpace):
         raise TypeError("a search that is read has candidates of another kind")
@@ -77,7 +69,7 @@ def measured(search: str | None, text: str, samples: int, seed: int) -> dict[str
     return {
         "what": "candidates a second of processor time, one thread: medians over parts of the samples",
         **conditions("fvcore", "neural-pipeline-search", "pyglove", "torch"),
-        "search": plan.source.text if search is None else search,
+        "search": plan.name,
         "seed": seed,
         "samples": samples,
         "space": size,
