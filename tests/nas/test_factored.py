@@ -145,6 +145,7 @@ def test_a_space_is_what_its_points_are(tmp_path: Path, varied: list[str], place
     fitting = {frozenset(p.items()): found for p, found in points if found is not None}
     assert space.points == len(points)
     assert space.compiling == len(fitting)
+    assert space.chosen == Counter(made for choices in fitting for made in choices)
     if not fitting:
         assert space.ranges is None
         return
