@@ -111,7 +111,7 @@ class Naming:
             if around is not None:
                 names = " -> ".join((str(v.path), *map(str, around)))
                 wrong = mistake(
-                    "E419", "lines are drawn from each other in a circle", around[0].span,
+                    "E421", "lines are drawn from each other in a circle", around[0].span,
                     f"`{around[0]}` is drawn from `{v.path}`", notes=(names,),
                     help="write values of its own on one of the lines",
                 )  # fmt: skip
@@ -134,7 +134,7 @@ class Naming:
         return None
 
     def _meanings(self) -> None:
-        """E419 where a name in a value that is taken over would mean something else in its new place."""
+        """E421 where a name in a value that is taken over would mean something else in its new place."""
         domains = {v.path.steps: v for v in self.variations}
         for steps, paths in list(self._named.items()):
             for path in paths:
@@ -203,4 +203,4 @@ def tied(expr: t.Expr) -> bool:
 
 
 def _wrong(message: str, span: Span, label: str, help: str) -> SpecError:
-    return mistake("E419", message, span, label, help=help)
+    return mistake("E421", message, span, label, help=help)

@@ -79,3 +79,9 @@ def test_the_codes_are_those_that_are_raised() -> None:
     files = [p for p in (ROOT / "archdsl").rglob("*.py") if p.parent.name != "catalogue"]
     raised = {code for p in files for code in re.findall(r'"(E[1-5]\d\d)"', p.read_text(encoding="utf-8"))}
     assert raised == set(CATALOGUE)
+
+
+def test_no_code_is_defined_twice() -> None:
+    files = (ROOT / "archdsl" / "diagnostics" / "catalogue").glob("*.py")
+    codes = [code for file in files for code in re.findall(r'^    "(E\d+)": Rule', file.read_text(), re.M)]
+    assert sorted(codes) == sorted(CATALOGUE)

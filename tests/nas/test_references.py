@@ -95,7 +95,7 @@ def test_one_line_with_what_it_takes_over() -> None:
 )
 def test_mistakes(lines: str, message: str) -> None:
     space, (found, *more) = read(lines)
-    assert (found.code, more) == ("E419", [])
+    assert (found.code, more) == ("E421", [])
     assert message in found.message
     assert all(set(line.names) <= {str(other.path) for other in space.lines} for line in space.lines)
 

@@ -95,14 +95,6 @@ SEARCHES = {
         "budget = trials(100)",
         "budget = trials(2)",
     ),
-    "E419": Rule(
-        "A domain names what it cannot",
-        "A value behind `in` may name the path of another line, and stands for what that line draws. It "
-        "has to be varied, be no list of blocks, mean the same in both places, and lead to no circle. "
-        "Places of the architecture name each other, and fields of the task do.",
-        "vary { s1.dim in one_of(16, 24);  s2.dim in one_of(s1.dmi, 2 * s1.dim) }",
-        "vary { s1.dim in one_of(16, 24);  s2.dim in one_of(s1.dim, 2 * s1.dim) }",
-    ),
     "E420": Rule(
         "Some points of the space do not compile",
         "These alternatives fit where others are chosen, but never together: the place is the last of them "
@@ -112,5 +104,13 @@ SEARCHES = {
         "  s2.blocks in one_of(conv, window_attn(heads = 2, window = 8))\n}",
         "vary {\n  image     in one_of(64, 128)\n"
         "  s2.blocks in one_of(conv, window_attn(heads = 2, window = 8))\n}",
+    ),
+    "E421": Rule(
+        "A domain names what it cannot",
+        "A value behind `in` may name the path of another line, and stands for what that line draws. It "
+        "has to be varied, be no list of blocks, mean the same in both places, and lead to no circle. "
+        "Places of the architecture name each other, and fields of the task do.",
+        "vary { s1.expand in one_of(2, 3);  s2.expand in one_of(s1.expant, 4) }",
+        "vary { s1.expand in one_of(2, 3);  s2.expand in one_of(s1.expand, 4) }",
     ),
 }
