@@ -13,6 +13,7 @@ from archdsl.cli.bench.parts import ALL
 BEGIN = "<!-- measured: written by `make docs` from docs/results -->"
 END = "<!-- measured: end -->"
 SCANS, MODELS, TRAINING, GPU = "scan_cpu.json", "models_cpu.json", "train_cpu.json", "gpu.json"
+SPACE, LATENCY = "space_cpu.json", "latency_cpu.json"
 NOTHING = "Nothing is measured yet."
 
 Row = Mapping[str, Any]
@@ -41,6 +42,8 @@ def measured(results: Path) -> str:
         *_scans(_read(results / SCANS)),
         *_models("Inference", _read(results / MODELS)),
         *_models("A step of training", _read(results / TRAINING)),
+        *_space(_read(results / SPACE)),
+        *_latency(_read(results / LATENCY)),
         *_gpu(_read(results / GPU)),
     ]
     return "\n".join(parts or [NOTHING, ""])
@@ -136,6 +139,52 @@ def _models(title: str, results: Row | None) -> list[str]:
                 f"{memory / 2**20:,.0f} MiB" if memory else "-",
             ]  # fmt: skip
             lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _space(results: Row | None) -> list[str]:
+    if results is None:
+        return []
+    size, drawn, counted = results["space"], results["drawn"], results["counted"]
+    rows: list[tuple[str, float, Row]] = [
+        ("archdsl, a point counted, with `require`", counted["per_second"], {}),
+        ("archdsl, the same by its automaton", counted["by_the_automaton"], {}),
+        (
+            "archdsl, drawn evenly, with digest and `require`",
+            drawn["per_second"],
+            {"refused": 0, "repeated": 0},
+        ),
+        *((name, row["per_second"], row) for name, row in results["peers"].items() if "missing" not in row),
+    ]
+    lines = ["### Candidates of a search", "", _made_on(results), ""]
+    lines.append(
+        f"The search `{results['search']}`: {size['points']:,} points, {size['compiling']:,} compile, "
+        f"{size['distinct']:,} different architectures; read and counted in {size['seconds']:.2f} s. "
+        f"Of {drawn['looked_at']:,} drawn and built again from their text, {drawn['wrong']} were wrong."
+    )
+    lines += ["", "| what | candidates/s | not valid | repeats |", "| --- | ---: | ---: | ---: |"]
+    for name, rate, row in rows:
+        shares = [f"{row[key]:.1%}" if key in row else "" for key in ("refused", "repeated")]
+        shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+        lines.append(f"| {' | '.join([name, shown, *shares])} |")
+    return [*lines, ""]
+
+
+def _latency(results: Row | None) -> list[str]:
+    if results is None:
+        return []
+    lines = ["### Predicted latency", "", _made_on({**results, "device": None}), ""]
+    lines += ["![Sums of block times against measured passes](images/latency_cpu.svg)", ""]
+    lines.append(
+        f"Sums of {results['blocks']} block times against measured passes, batch {results['batch']}, "
+        f"{results['dtype']}. Those of like MACs lie within 15 % of the median."
+    )
+    lines += ["", "| architectures | median error | largest | Spearman | Spearman of the MACs |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: |")
+    for name, row in results["summary"].items():
+        errors = f"{row['median_error']:.1%} | {row['largest_error']:.1%}"
+        ranks = f"{row['spearman']:.3f} | {row['spearman_of_macs']:.3f}"
+        lines.append(f"| {row['architectures']} {name} | {errors} | {ranks} |")
     return [*lines, ""]
 
 
