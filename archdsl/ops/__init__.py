@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from archdsl.ops._base import Infer, Macs, Op, PartParameter, ShapeError, unique
-from archdsl.ops._memory import INDEX_BYTES, VALUE_BYTES, Alive, behind, beside, size
+from archdsl.ops._memory import INDEX_BYTES, LANES, VALUE_BYTES, Alive, behind, beside, size
 from archdsl.ops._types import (
     Count,
     Flag,
@@ -29,6 +29,7 @@ from archdsl.ops._types import (
 
 __all__ = [
     "INDEX_BYTES",
+    "LANES",
     "VALUE_BYTES",
     "Alive",
     "Count",

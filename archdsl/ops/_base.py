@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -120,9 +120,9 @@ class Op(BaseModel):
     """Whether every token can reach every other one, or every later one: attention and scans, no convolution.
     Such operators need tokens to be worth a comparison."""
 
-    channels_anywhere: ClassVar[bool] = False
-    """Whether tokens with channels first in memory, as images have them, are read as they are and stay so;
-    others copy them first."""
+    channels_first: ClassVar[Literal["copied", "kept", "read"]] = "copied"
+    """What becomes of tokens with channels first in memory, as an image has them: they are copied into the
+    usual order before; read and returned so; or read, and the result is copied."""
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The shape that comes out for the shape `x` that goes in; calls every part it uses.

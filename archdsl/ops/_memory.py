@@ -89,6 +89,6 @@ def turned(y: Feature, side: int, taps: int, grouped: bool = False) -> int:
 
 
 LANES = 16
-"""Output channels that stand together in the weights that oneDNN reads."""
+"""Channels that stand together in weights that oneDNN reads, and in what it makes of channels first."""
 SMALL = 20_480
 """Numbers of a map that torch convolves without oneDNN where it is the only one and the kernel is small."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, ShapeError
@@ -32,7 +32,7 @@ class Conv2d(Op):
     name: ClassVar[str] = "conv2d"
     source: ClassVar[str] = "torch.nn.Conv2d"
     module: ClassVar[str] = "archdsl.nn.conv2d:Conv2d"
-    channels_anywhere: ClassVar[bool] = True
+    channels_first: ClassVar[Literal["copied", "kept", "read"]] = "read"
 
     kernel: Kernel
     out: WidthOrSame = "same"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
@@ -27,7 +27,7 @@ class DropPath(Op):
         "Huang et al., arXiv 1603.09382, eq. 4; scaled in training as in timm.layers.DropPath"
     )
     module: ClassVar[str] = "archdsl.nn.drop_path:DropPath"
-    channels_anywhere: ClassVar[bool] = True
+    channels_first: ClassVar[Literal["copied", "kept", "read"]] = "kept"
     ambient: ClassVar[frozenset[str]] = frozenset({"drop_path"})
     training_only: ClassVar[frozenset[str]] = frozenset({"rate", "drop_path"})
 

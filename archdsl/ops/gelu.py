@@ -26,7 +26,7 @@ class Gelu(Op):
     name: ClassVar[str] = "gelu"
     source: ClassVar[str] = "torch.nn.GELU; Hendrycks and Gimpel, arXiv 1606.08415, section 2"
     module: ClassVar[str] = "torch.nn:GELU"
-    channels_anywhere: ClassVar[bool] = True
+    channels_first: ClassVar[Literal["copied", "kept", "read"]] = "kept"
 
     approximate: Annotated[Literal["none", "tanh"], BeforeValidator(_form)] = "none"
 

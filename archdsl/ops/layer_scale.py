@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator
 
@@ -31,7 +31,7 @@ class LayerScale(Op):
     name: ClassVar[str] = "layer_scale"
     source: ClassVar[str] = "Touvron et al., arXiv 2103.17239, eq. 4"
     module: ClassVar[str] = "archdsl.nn.layer_scale:LayerScale"
-    channels_anywhere: ClassVar[bool] = True
+    channels_first: ClassVar[Literal["copied", "kept", "read"]] = "kept"
     ambient: ClassVar[frozenset[str]] = frozenset({"layer_scale"})
     training_only: ClassVar[frozenset[str]] = frozenset({"init", "layer_scale"})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
@@ -26,7 +26,7 @@ class Pad(Op):
     name: ClassVar[str] = "pad"
     source: ClassVar[str] = "torch.nn.functional.pad; dense prediction with MILA, arXiv 2405.16605"
     module: ClassVar[str] = "archdsl.nn.pad:Pad"
-    channels_anywhere: ClassVar[bool] = True
+    channels_first: ClassVar[Literal["copied", "kept", "read"]] = "read"
 
     multiple: Kernel
 

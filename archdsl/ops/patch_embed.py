@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Macs, Op, ShapeError
@@ -29,7 +29,7 @@ class PatchEmbed(Op):
     name: ClassVar[str] = "patch_embed"
     source: ClassVar[str] = "Dosovitskiy et al., arXiv 2010.11929, eq. 1; overlapping: Vim, arXiv 2401.09417"
     module: ClassVar[str] = "archdsl.nn.patch_embed:PatchEmbed"
-    channels_anywhere: ClassVar[bool] = True
+    channels_first: ClassVar[Literal["copied", "kept", "read"]] = "read"
 
     patch: Kernel
     out: Width

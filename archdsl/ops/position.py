@@ -26,7 +26,7 @@ class Position(Op):
     name: ClassVar[str] = "position"
     source: ClassVar[str] = "Dosovitskiy et al., arXiv 2010.11929, eq. 1 and section 3.2"
     module: ClassVar[str] = "archdsl.nn.position:Position"
-    channels_anywhere: ClassVar[bool] = True
+    channels_first: ClassVar[Literal["copied", "kept", "read"]] = "kept"
 
     kind: Annotated[Literal["learned"], BeforeValidator(word)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
@@ -15,7 +15,7 @@ class Relu(Op):
     name: ClassVar[str] = "relu"
     source: ClassVar[str] = "torch.nn.ReLU"
     module: ClassVar[str] = "torch.nn:ReLU"
-    channels_anywhere: ClassVar[bool] = True
+    channels_first: ClassVar[Literal["copied", "kept", "read"]] = "kept"
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""

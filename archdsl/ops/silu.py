@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from archdsl.features import Feature
 from archdsl.ops._base import Infer, Op
@@ -15,7 +15,7 @@ class Silu(Op):
     name: ClassVar[str] = "silu"
     source: ClassVar[str] = "torch.nn.SiLU; Hendrycks and Gimpel, arXiv 1606.08415, section 2"
     module: ClassVar[str] = "torch.nn:SiLU"
-    channels_anywhere: ClassVar[bool] = True
+    channels_first: ClassVar[Literal["copied", "kept", "read"]] = "kept"
 
     def infer(self, x: Feature, *parts: Infer) -> Feature:
         """The input's shape."""

@@ -46,11 +46,12 @@ class Take(Op):
         return self.what == "patches" and not x.extras
 
     def alive(self, x: Feature, y: Feature, parts: Sequence[Alive]) -> Alive:
-        """A view of the tokens, copies of those that stand in several runs."""
+        """A copy of the tokens; of one image a view of those that stand in one run."""
         runs = [segment.extra for segment in segments(x.patches, x.extras)]
         kinds = [-1] if self.what == "patches" else [i for i, e in enumerate(x.extras) if e.kind == self.what]
-        taken = size(y) if any(runs.count(kind) > 1 for kind in kinds) else 0
-        return Alive(apart(x), taken)
+        apart_already = any(runs.count(kind) > 1 for kind in kinds)
+        copied = x.windows > 1 and bool(x.extras) and not apart_already
+        return Alive(apart(x) + size(y) * copied, size(y) if copied or apart_already else 0)
 
     def trace(self, s: Flow, y: Feature, *parts: Part) -> Flow:
         """A copy, unless all tokens are taken; nothing is kept."""

@@ -16,7 +16,7 @@ from archdsl.features import Extra, Feature, Word
 from archdsl.graph import library
 from archdsl.graph.memory.inference import Running, peak_bytes
 from archdsl.graph.node import Build, Node, make_node
-from archdsl.nn.stream import Stream, run
+from archdsl.nn.stream import Stream, from_map, run
 
 MAP = Feature(48, (14, 14))
 AMONG = Feature(48, (14, 14), (Extra("registers", 4, "even"),))
@@ -121,6 +121,16 @@ def test_peaks_of_operators(name: str, x: Feature) -> None:
     node = NODES[name](x)
     for images in (1, 4):
         assert Running(images).of(node).peak == pytest.approx(_of_node(node, images), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["mambavision_t", "mambaout_femto", "mila_t", "vit_ti", "vim_tiny"])
+def test_peaks_of_stems_on_images(name: str) -> None:
+    a = archdsl.load(name)
+    module = module_of(a.stem).eval()
+    for images in (1, 4):
+        given = from_map(torch.zeros(images, a.channels, *a.image))
+        measured = peak_of(lambda given=given: run(module, given))  # type: ignore[misc]
+        assert Running(images).on_image(a.stem).peak == pytest.approx(measured, rel=0.02)
 
 
 def test_what_an_extension_does_not_say_is_taken_on_the_safe_side() -> None:

@@ -14,7 +14,7 @@ from archdsl.features import Feature
 from archdsl.graph.architecture import Architecture, Stage
 from archdsl.graph.fusion import mixers, one_kernel, orders, routes
 from archdsl.graph.node import Node, own_params
-from archdsl.ops import INDEX_BYTES, VALUE_BYTES, Alive, behind, size
+from archdsl.ops import INDEX_BYTES, LANES, VALUE_BYTES, Alive, behind, size
 
 
 @dataclass(slots=True)
@@ -74,8 +74,14 @@ class Running:
         if not given:
             return found, False
         x, y = self.many(node.input), self.many(node.output)
-        more = -node.op.turned(x, y) if node.op.channels_anywhere else size(x)
-        return Alive(found.peak + more, found.result), node.op.channels_anywhere
+        match node.op.channels_first:
+            case "kept":
+                return found, True
+            case "read":
+                turned = node.op.turned(x, y)
+                first = size(replace(y, dim=-(-y.dim // LANES) * LANES)) if turned else found.result
+                return Alive(max(found.peak - turned, first + found.result), found.result), False
+        return Alive(found.peak + size(x), found.result), False
 
     def many(self, x: Feature) -> Feature:
         """The feature for all images."""
