@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from archdsl.cli.bench import results
 from archdsl.diagnostics import DiagnosticError, Severity
 from archdsl.nas.candidates import VariedCandidates
 from archdsl.nas.factored import FactoredSpace
@@ -377,3 +379,16 @@ def test_a_failure_that_needs_two_stages_is_found_among_a_billion_points(tmp_pat
     assert d.span.source.line(d.span.line)[d.span.column - 1 :].startswith("window_attn(window = 2)")
     assert facts.share is not None
     assert 0 < facts.share.low <= facts.share.high < facts.share.all
+
+
+def test_a_set_at_fault_leads_to_those_like_it() -> None:
+    """Six heads and five widths, with attention in any of six places: points that are drawn meet some."""
+    plan = read_search(results.WIDE)
+    assert isinstance(plan.whole, FactoredSpace)
+    found = plan.whole.conflicts
+    assert found.unexplained == 0
+    assert [len(c.sets) for c in found.found] == [5 * 6, 5 * 6]
+    either = Fraction(5, 7) * Fraction(1, 3) * (1 - Fraction(4, 6) ** 6)
+    assert plan.whole.points - plan.whole.compiling == either * plan.whole.points
+    one = Fraction(5, 7) * Fraction(1, 3) * (1 - Fraction(5, 6) ** 6)
+    assert [c.lost for c in found.found] == [one * plan.whole.points] * 2

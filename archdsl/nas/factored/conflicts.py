@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from random import Random
@@ -133,10 +133,38 @@ class _Search:
             made = set(point.items())
             if any(s <= made for s in self.sets) or reaches_the_end(self.start, point):
                 continue
-            self._add([self._smallest(list(point.items()))])
+            self._add(self._with_relatives(self._smallest(list(point.items()))))
             found += 1
             if found == most or self._explained() == self.failing:
                 return
+
+    def _with_relatives(self, first: Assignment) -> list[Assignment]:
+        """A set at fault, and those that are reached from it by other values of a choice, or by the same
+        alternative in other copies of its text."""
+        found, seen = [first], {first}
+        tests = STEPS // self.start.number
+        for one in found:
+            for other in self._relatives(one):
+                if other in seen:
+                    continue
+                seen.add(other)
+                tests -= 1 + len(other)
+                if tests < 0:
+                    return found
+                if self._fails(other) and not any(self._fails(other - {made}) for made in other):
+                    found.append(other)
+        return found
+
+    def _relatives(self, one: Assignment) -> Iterator[Assignment]:
+        names = {name for name, _ in one}
+        for name, value in one:
+            site = self.anatomy.sites[name]
+            rest = one - {(name, value)}
+            yield from (rest | {(name, other)} for other in site.values() if other != value)
+            for copy in self.anatomy.sites.values():
+                there = copy.name not in names and copy.line is site.line and value in copy.values()
+                if there and copy.span(value) == site.span(value):
+                    yield rest | {(copy.name, value)}
 
     def _smallest(self, made: Sequence[Made]) -> Assignment:
         """The smallest set at fault that is met when choices are left out from the front and the back."""
