@@ -16,7 +16,7 @@ from archdsl.graph.views.svg import FAINT, Canvas, number
 from archdsl.weights.files import write_text
 
 SIDE = 440
-LEFT, TOP = 76, 64
+LEFT, TOP = 76, 84
 COLOURS = {False: "#1f77b4", True: "#d1741f"}
 NAMES = {False: "all", True: "of like MACs"}
 GRID = "#e4e7eb"
