@@ -250,6 +250,19 @@ def test_prepared_workers_end_where_nothing_is_run(tmp_path: Path) -> None:
     executor.close()
 
 
+def environment_of(process: int) -> list[str]:
+    """What a child was started with; until it runs its own program it shows what its parent has, or none."""
+    ours = Path("/proc/self/cmdline").read_bytes()
+    for _ in range(500):
+        folder = Path(f"/proc/{process}")
+        if (folder / "cmdline").read_bytes() not in (ours, b"") and (
+            found := (folder / "environ").read_text()
+        ):
+            return found.split("\0")
+        time.sleep(0.02)
+    raise TimeoutError(f"{process} does not start")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @pytest.mark.parametrize(
     ("more", "own", "policy"),
@@ -266,7 +279,7 @@ def test_threads_spin_only_where_each_has_a_core(
     executor.prepare(Resources(1, threads=len(os.sched_getaffinity(0)) + more), tmp_path)
     try:
         (worker,) = children() - before
-        given = Path(f"/proc/{worker}/environ").read_text().split("\0")
+        given = environment_of(worker)
     finally:
         executor.close()
     assert [v for v in given if v.startswith("OMP_WAIT_POLICY=")] == (
