@@ -1,7 +1,7 @@
 """Times of the blocks of a model where they stand: between their neighbours, in whole passes.
 
 A block that is called again and again by itself finds its code and its tensors in the nearest caches, and
-looks up to a third faster than it is inside a small model.
+looks faster than it is inside a small model.
 """
 
 from __future__ import annotations

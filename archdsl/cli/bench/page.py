@@ -146,13 +146,17 @@ def _space(results: Row | None) -> list[str]:
     if results is None:
         return []
     size, drawn, counted = results["space"], results["drawn"], results["counted"]
+    ours = {
+        "refused": drawn["wrong"] / drawn["looked_at"],
+        "repeated": drawn["drawn_again"] / (drawn["drawn"] + drawn["drawn_again"]),
+    }
     rows: list[tuple[str, float, Row]] = [
         ("archdsl, a point counted, with `require`", counted["per_second"], {}),
         ("archdsl, the same by its automaton", counted["by_the_automaton"], {}),
         (
             "archdsl, drawn evenly, with digest and `require`",
             drawn["per_second"],
-            {"refused": 0, "repeated": 0},
+            ours,
         ),
         *((name, row["per_second"], row) for name, row in results["peers"].items() if "missing" not in row),
     ]

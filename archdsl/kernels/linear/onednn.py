@@ -1,7 +1,7 @@
 """A linear map by oneDNN, which comes with PyTorch and is asked for float32 through an operator of its own.
 
-PyTorch's `F.linear` multiplies float32 by MKL, which on processors that are not Intel's leaves half of the
-vector units idle. oneDNN makes its code for the processor at hand.
+PyTorch's `F.linear` multiplies float32 by MKL, which does not use all that processors of others than
+Intel have. oneDNN makes its code for the processor at hand.
 
 `mkldnn::_linear_pointwise` is no public operator: it is taken with the signature that is known, or not at
 all. It is slower by orders of magnitude where its first argument is transposed; its weight may be.

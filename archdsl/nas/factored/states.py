@@ -36,15 +36,6 @@ class Weight(NamedTuple):
             self.operators + other.operators,
         )
 
-    def minus(self, other: Weight) -> Weight:
-        """The difference."""
-        return Weight(
-            self.params - other.params,
-            self.macs - other.macs,
-            self.memory - other.memory,
-            self.operators - other.operators,
-        )
-
 
 NOTHING = Weight()
 
